@@ -29,36 +29,33 @@ class PreviewPage:
         self._schema = schema.hook(parts.known)
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        """Preview the hook as it is, with the recorded event that the query names, or its source's example."""
-        hook = self._parts.service.hooks.get(visit.request.match_info["hook"])
-        event_id = queries.text(visit.request.query, "event_id")
-        return await self._shown(visit, hook, ChosenEvent(event_id=event_id), None, {"event_id": event_id or ""})
+        """Return the form, and run nothing: a page of another site may lead here."""
+        return await self._page(visit, self._hook(visit), _given(visit), {}, None)
 
     async def run(self, visit: Visit) -> web.StreamResponse:
-        """Preview it with what was posted: the event, and changes of the hook."""
-        hook = self._parts.service.hooks.get(visit.request.match_info["hook"])
-        given = {"event_id": visit.field("event_id").strip(), "data": visit.field("data")}
+        """Preview the hook as it is, or with the changes that were posted."""
+        hook, given = self._hook(visit), _given(visit)
         try:
             data = json_object(given["data"]) if given["data"].strip() and not given["event_id"] else None
         except (ValidationError, msgspec.DecodeError) as error:
             return await self._page(visit, hook, given, {"data": f"expected a JSON object ({error})"}, None)
         chosen = ChosenEvent(event_id=given["event_id"] or None, data=data)
         try:
-            changes = hook_form.changes(self._schema, hook.handler, visit.form, hook_form.values(hook), TRIED)
-        except ValidationError as error:
-            return await self._page(visit, hook, given, by_path(error), None)
-        return await self._shown(visit, hook, chosen, changes, given)
-
-    async def _shown(
-        self, visit: Visit, hook: Hook, chosen: ChosenEvent, changes: dict[str, Any] | None, given: Mapping[str, str]
-    ) -> web.Response:
-        try:
+            changes = self._changes(hook, visit.form)
             preview = await self._parts.service.previews.of_hook(hook.id, chosen, changes)
         except ValidationError as error:
             return await self._page(visit, hook, given, by_path(error), None)
         except EventHooksError as error:
             return await self._page(visit, hook, given, {"": str(error)}, None)
         return await self._page(visit, hook, given, {}, self._parts.service.presenter.preview(preview))
+
+    def _hook(self, visit: Visit) -> Hook:
+        return self._parts.service.hooks.get(visit.request.match_info["hook"])
+
+    def _changes(self, hook: Hook, form: Mapping[str, Any]) -> dict[str, Any] | None:
+        if not form:  # a button of another page
+            return None
+        return hook_form.changes(self._schema, hook.handler, form, hook_form.values(hook), TRIED)
 
     async def _page(
         self, visit: Visit, hook: Hook, given: Mapping[str, str], errors: Mapping[str, str], view: Any
@@ -70,7 +67,7 @@ class PreviewPage:
         tried = [hook_form.reposted(each, visit.form) for each in inputs]
         values = {
             "hook": hook,
-            "given": {"data": "", **given},
+            "given": given,
             "inputs": tried,
             "unplaced": [(path, text) for path, text in errors.items() if path not in {each.name for each in tried}],
             "recent": [service.presenter.accepted(each) for each in recent.events],
@@ -79,3 +76,9 @@ class PreviewPage:
             "now": self._parts.clock(),
         }
         return self._parts.guard.render("preview.html", visit, values, 400 if errors else 200)
+
+
+def _given(visit: Visit) -> dict[str, str]:
+    """Return the event that was posted, or that the button of a delivery's page names in the query."""
+    event_id = queries.text(visit.request.query, "event_id") or visit.field("event_id").strip()
+    return {"event_id": event_id, "data": visit.field("data")}

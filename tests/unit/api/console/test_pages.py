@@ -330,11 +330,15 @@ async def test_what_was_held_back_and_why(api: Api) -> None:
 
 async def test_a_preview_of_a_filter_on_a_recorded_event(api: Api) -> None:
     ids = await three(api)
-    event_id = ids[2].partition("_")[0]
+    event_id, _, hook_id = ids[2].partition("_")
     async with console_of(api) as browser:
         await browser.log_in()
-        page = await opened(browser, f"/console/hooks/h/preview?event_id={event_id}")
+        delivery = f"/console/deliveries/{ids[2]}"
+        path = f"/console/hooks/{hook_id}/preview?event_id={event_id}"
+        assert f'<form method="post" action="{path}"' in (await browser.get(delivery)).text
+        page = visible((await browser.post(path, {}, page=delivery)).text)
         assert "It fires" in page
+        assert event_id in page
         form = {"event_id": event_id, "filter": "data.n > 5", "enabled": "true", "config.level": "notice"}
         tried = visible((await browser.post("/console/hooks/h/preview", form)).text)
         assert "It does not fire" in tried
@@ -342,7 +346,22 @@ async def test_a_preview_of_a_filter_on_a_recorded_event(api: Api) -> None:
         assert api.service.hooks.get("h").filter is None
         wrong = await browser.post("/console/hooks/h/preview", {**form, "filter": "data.n >"})
         assert 'class="error"' in wrong.text
-        assert (await browser.get("/console/hooks/h/preview?event_id=nobody")).status_code == 400
+        unknown = await browser.post("/console/hooks/h/preview?event_id=nobody", {}, page="/console/hooks/h")
+        assert unknown.status_code == 400
+
+
+async def test_a_get_of_a_preview_runs_no_code_of_the_hook(api: Api) -> None:
+    """A page of another site can ask for it, where no token is set or with a link."""
+    hook = {"name": "h", "source": "custom", "handler": "log", "filter": 'data.message != ""'}
+    await api.service.hooks.create(hook)
+    async with console_of(api, token=None) as browser:
+        page = await opened(browser, "/console/hooks/h/preview")
+        assert "data.message" in page
+        assert "It fires" not in page
+        assert "It does not fire" not in page
+        shown = visible((await browser.post("/console/hooks/h/preview", {})).text)
+        assert "It fires" in shown
+        assert 'data.message != "" true' in shown
 
 
 async def test_nothing_from_outside_is_markup(api: Api) -> None:
