@@ -1,6 +1,6 @@
 """Converts rows to values and back."""
 
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -14,6 +14,8 @@ from kong_eventhooks_plugin.model.suppression import Suppressed
 from kong_eventhooks_plugin.model.trace import Trace
 from kong_eventhooks_plugin.queue.contract import HeldBack
 from kong_eventhooks_plugin.queue.exchange_record import exchange_from
+
+MOST_PAIRS: Final = 8
 
 encode = msgspec.json.Encoder().encode
 
@@ -124,6 +126,11 @@ def data_size(row: Row) -> int:
 
 
 def splits(delivery: str) -> list[tuple[str, str]]:
-    """Return the pairs of event and hook that could have made a delivery's id: one, unless there are ``_`` in them."""
-    parts = delivery.split("_")
+    """Return the pairs of event and hook that could have made a delivery's id: one, unless there are ``_`` in them.
+
+    None where there are more than ``MOST_PAIRS``: each is looked up, and a caller says what the id is.
+    """
+    parts = delivery.split("_", MOST_PAIRS + 1)
+    if len(parts) > MOST_PAIRS + 1:
+        return []
     return [("_".join(parts[:at]), "_".join(parts[at:])) for at in range(1, len(parts))]

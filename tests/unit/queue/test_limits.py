@@ -2,6 +2,7 @@ import pytest
 
 from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 from kong_eventhooks_plugin.queue.limits import refusal
+from kong_eventhooks_plugin.queue.rows import MOST_PAIRS, splits
 
 LIMITS = QueueLimits(deliveries=10, bytes=100, deliveries_per_hook=5)
 
@@ -22,3 +23,11 @@ def test_which_limit_is_broken(
     of_hook: int, deliveries: int, held_bytes: int, size: int, expected: HeldBack | None
 ) -> None:
     assert refusal(LIMITS, of_hook, deliveries, held_bytes, size) == expected
+
+
+def test_an_id_is_looked_up_in_few_ways() -> None:
+    """A caller's id of thousands of underscores was as many queries."""
+    assert splits("event_hook") == [("event", "hook")]
+    assert splits("a_b_c") == [("a", "b_c"), ("a_b", "c")]
+    assert len(splits("_" * MOST_PAIRS)) == MOST_PAIRS
+    assert splits("_" * 7_000) == splits("event") == []
