@@ -1,9 +1,15 @@
-"""Which Kong node the sidecar is beside, as far as it is known."""
+"""Which Kong node the sidecar is beside, as far as it is known.
+
+Limit: what Kong says is a word of ``LONGEST`` characters; what is none says nothing. It goes into every event, and into
+the store that nodes share, whose texts cannot have every character.
+"""
 
 import socket
-from typing import Any
+from typing import Any, Final, TypeGuard
 
 import msgspec
+
+LONGEST: Final = 253
 
 
 class KongNode(msgspec.Struct, frozen=True):
@@ -23,9 +29,13 @@ class NodeIdentity:
         self.node = KongNode()
 
     def learn(self, node_id: object, hostname: object = None) -> None:
-        """Take what Kong says; what is no text says nothing."""
+        """Take what Kong says."""
         known = self.node
         self.node = KongNode(
-            node_id if isinstance(node_id, str) and node_id else known.id,
-            hostname if isinstance(hostname, str) and hostname else known.hostname,
+            node_id if _is_word(node_id) else known.id,
+            hostname if _is_word(hostname) else known.hostname,
         )
+
+
+def _is_word(text: object) -> TypeGuard[str]:
+    return isinstance(text, str) and 0 < len(text) <= LONGEST and text.isprintable()
