@@ -8,10 +8,14 @@ SELECT current_setting('search_path'), current_setting('server_encoding'),
        $1::bigint[], $2::integer[], $3::float8[], $4::bytea[], $5::text[];
 
 -- name: schema_exists
-SELECT to_regnamespace($1::text) IS NOT NULL;
+-- By a look into the catalogue: to_regnamespace and to_regclass may say what was so before a lock was waited for.
+SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1::text);
 
 -- name: version_exists
-SELECT to_regclass('schema_version') IS NOT NULL;
+SELECT EXISTS (
+  SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+  WHERE n.nspname = $1::text AND c.relname = 'schema_version'
+);
 
 -- name: version
 SELECT version FROM schema_version;

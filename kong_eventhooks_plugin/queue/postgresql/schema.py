@@ -36,7 +36,7 @@ async def migrate(connection: Connection, name: str) -> None:
 
 async def version_of(connection: Connection) -> int:
     """Return the schema's version, 0 where there is none."""
-    if not await connection.fetchval(SQL.version_exists):
+    if not await connection.fetchval(SQL.version_exists, SCHEMA):
         return 0
     return int(await connection.fetchval(SQL.version))
 

@@ -22,8 +22,10 @@ async def test_a_role_that_owns_one_schema_is_enough(postgres_programs: Path, po
     (block,) = [block for block in ALL if block.language == "sql"]
     await asyncio.to_thread(run, block.text, postgres_programs, postgres_cluster)
     url = postgres_cluster.url("event_hooks", "event_hooks")
-    queue = PostgresQueue(url)
-    await queue.open()
+    queue, *others = [PostgresQueue(url) for _ in range(4)]
+    await asyncio.gather(*(one.open() for one in (queue, *others)))  # one makes the tables, the others wait
+    for one in others:
+        await one.close()
     assert (await queue.offer(offer(1, "hook"))).fired == ("hook",)
     assert await queue.lead("a node", 10)
     await queue.sweep()
