@@ -7,6 +7,7 @@ Where nothing is said for ``KEEPALIVE`` seconds, the server asks whether the nod
 NAT, a firewall) forgets a connection on which nothing comes, and says nothing.
 """
 
+import os
 import re
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
@@ -15,7 +16,7 @@ import asyncpg
 from asyncpg import Connection as Connection
 
 from kong_eventhooks_plugin.errors import SettingsError, StoreUnavailable
-from kong_eventhooks_plugin.queue.postgresql.errors import POOLER, to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.errors import POOLER, kind_of, message_of, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 
 SCHEMA: Final = "kong_event_hooks"
@@ -31,6 +32,8 @@ ENCODINGS = ("UTF8", "SQL_ASCII")
 
 _HOST = re.compile(r"(\[[^\]\s]+\]|[^:@\s\[]*)(:[0-9]+)?")
 _SCHEMES = ("postgresql", "postgres")
+_FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
+_SYSTEM = "system"
 _EXAMPLE = "postgresql://event_hooks@db.example.com:5432/kong?sslmode=verify-full"
 
 
@@ -53,12 +56,16 @@ class Address:
         database = parts.path.lstrip("/") or options.get("dbname", "")
         self.name = f"PostgreSQL {hosts or options.get('host') or 'on this host'}/{database}".rstrip("/")
         """What logs and errors call the store."""
+        self._files = {option: options[option] for option in _FILES if options.get(option, _SYSTEM) != _SYSTEM}
 
     def __repr__(self) -> str:
         return f"Address({self.name!r})"
 
     async def connect(self, application: str = "kong-event-hooks") -> Connection:
         """Raise ``StoreUnavailable``, which says what to do."""
+        for option, path in self._files.items():
+            if not os.access(path, os.R_OK):
+                raise StoreUnavailable(f"{self.name}: `{option}` in `store`: {path} is not there, or may not be read")
         connection: Connection | None = None
         try:
             connection = await asyncpg.connect(
@@ -74,6 +81,8 @@ class Address:
         except Exception as error:
             if connection is not None:
                 connection.terminate()
+            elif kind_of(error) == "data":
+                raise StoreUnavailable(f"{self.name}: `store` is not right: {message_of(error)}") from error
             raise to_queue_error(error, self.name) from error
         return connection
 

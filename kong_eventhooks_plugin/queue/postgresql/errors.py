@@ -68,14 +68,14 @@ def to_queue_error(error: Exception, name: str) -> EventHooksError:
     if isinstance(error, EventHooksError):
         return error
     if kind_of(error) == "data":
-        return QueueError(f"the store cannot keep this: {type(error).__name__}: {_message(error)}")
+        return QueueError(f"the store cannot keep this: {type(error).__name__}: {message_of(error)}")
     return StoreUnavailable(f"{name}: {_text(error)}")
 
 
 def _text(error: Exception) -> str:
     advice = _ADVICE.get(state_of(error))
     if advice is not None:
-        return f"{advice} ({_message(error)})"
+        return f"{advice} ({message_of(error)})"
     if isinstance(error, ssl.SSLError):
         return f"TLS failed: {error.reason or error}; check `sslmode` and `sslrootcert` in `store`"
     if isinstance(error, TimeoutError):
@@ -83,8 +83,8 @@ def _text(error: Exception) -> str:
     if isinstance(error, OSError):
         return f"cannot be reached: {error.strerror or error}; check that PostgreSQL runs there and accepts this host"
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
-        return f"no host of `store` can be written to: a failover may be under way ({_message(error)})"
-    return _message(error)
+        return f"no host of `store` can be written to: a failover may be under way ({message_of(error)})"
+    return message_of(error)
 
 
 def state_of(error: BaseException) -> str:
@@ -92,5 +92,5 @@ def state_of(error: BaseException) -> str:
     return (getattr(error, "sqlstate", None) or "") if isinstance(error, asyncpg.PostgresError) else ""
 
 
-def _message(error: BaseException) -> str:
+def message_of(error: BaseException) -> str:
     return str(error.args[0] if error.args else error).partition("\n")[0] or type(error).__name__

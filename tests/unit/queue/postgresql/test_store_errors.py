@@ -27,6 +27,17 @@ async def test_nobody_listens(unused_tcp_port: int) -> None:
     assert text.endswith("check that PostgreSQL runs there and accepts this host")
 
 
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ("sslmode=banana", "`store` is not right: `sslmode` parameter must be one of"),
+        ("sslmode=verify-full&sslrootcert=/nowhere/ca.pem", "`sslrootcert` in `store`: /nowhere/ca.pem is not there"),
+    ],
+)
+async def test_a_wrong_option(unused_tcp_port: int, options: str, text: str) -> None:
+    assert text in await refused(f"postgresql://role:s3cret@127.0.0.1:{unused_tcp_port}/kong?{options}")
+
+
 async def test_no_such_database(postgres_store: str) -> None:
     assert "there is no such database: create it" in await refused(postgres_store.replace("/store?", "/nowhere?"))
 
