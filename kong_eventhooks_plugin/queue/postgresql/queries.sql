@@ -14,7 +14,7 @@ SELECT EXISTS (SELECT FROM pg_namespace WHERE nspname = $1::text);
 -- name: version_exists
 SELECT EXISTS (
   SELECT FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-  WHERE n.nspname = $1::text AND c.relname = 'schema_version'
+  WHERE n.nspname = $1::text AND c.relname = 'schema_version' AND has_schema_privilege(n.oid, 'USAGE')
 );
 
 -- name: version
