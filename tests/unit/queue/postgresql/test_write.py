@@ -44,7 +44,7 @@ async def test_a_claim_that_finds_nothing_writes_nothing(
     opened: Opener, proxy: Proxy, postgres_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     went_back: list[GroupCommit] = []
-    monkeypatch.setattr(GroupCommit, "store_went_back", went_back.append)
+    monkeypatch.setattr(GroupCommit, "store_went_back", lambda self: went_back.append(self))
     connection = await asyncpg.connect(postgres_store)
     try:
         async with opened(proxy.url) as queue:
