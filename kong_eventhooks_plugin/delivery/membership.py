@@ -111,7 +111,7 @@ class Membership:
         return hook_id in self._found_declared
 
     def wake(self, hook_id: str) -> None:
-        self._table.wake(hook_id)
+        self._table.wake(hook_id, self.distribution.owner(hook_id))
 
     async def keep(self) -> None:
         """Send heartbeats until this process is gone."""

@@ -72,8 +72,8 @@ class NodeTable(Protocol):
     async def release_leases(self) -> Sequence[str]:
         """Make what processes that are gone have leased due again; return of which hooks."""
 
-    def wake(self, hook_id: str) -> None:
-        """Tell the other processes soon that a hook has work. Best effort: each polls as well."""
+    def wake(self, hook_id: str, owner: Node | None) -> None:
+        """Tell ``owner``, or all others where there is none, that a hook has work. Best effort: each polls as well."""
 
     def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:
         """Have ``has_work(hook_id)`` called where another process says so, ``changed`` where another has changed."""

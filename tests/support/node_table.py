@@ -23,6 +23,7 @@ class MemoryNodeTable:
     def __init__(self, shared: NodeRows) -> None:
         self.shared = shared
         self.away = False
+        self.process = ""
         self.woken: list[str] = []
         self._has_work: Callable[[str], None] = lambda _: None
         self._changed: Callable[[], None] = lambda: None
@@ -30,6 +31,7 @@ class MemoryNodeTable:
 
     async def beat(self, ours: Node) -> Beat:
         self._reach()
+        self.process = ours.process
         now, rows = self.shared.clock(), self.shared.rows
         was = rows.get(ours.process)
         rows[ours.process] = replace(ours, seen_at=now, started_at=now if was is None else was.started_at)
@@ -51,10 +53,10 @@ class MemoryNodeTable:
         self.shared.released += 1
         return []
 
-    def wake(self, hook_id: str) -> None:
+    def wake(self, hook_id: str, owner: Node | None) -> None:
         self.woken.append(hook_id)
         for each in self.shared.tables:
-            if each is not self:
+            if each is not self and (owner is None or each.process == owner.process):
                 each._has_work(hook_id)
 
     def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:

@@ -5,11 +5,14 @@ where it has changed.
 
 The same connection notifies the other processes (NOTIFY) and listens to them, once in ``WAKING`` seconds for all hooks
 that have work: at most ``WOKEN`` of them, the rest is found by polling, as everything is in a database without LISTEN.
+Each process has a channel of its own for the hooks that it delivers. One of another version may not listen to it: it is
+told on the channel of all.
 """
 
 import asyncio
 import contextlib
 from collections.abc import Awaitable, Callable, Sequence
+from hashlib import blake2b
 from typing import Any, Final, TypeVar
 
 import msgspec
@@ -60,7 +63,8 @@ class PostgresNodes:
         self._changes_forwarded: Callable[[], None] = lambda: None
         self.listens = False
         """Whether notifications arrive on this connection: one has."""
-        self._waking: set[str] = set()
+        self._waking: dict[str, set[str]] = {}
+        """By channel: the hooks that have work."""
         self._waker: asyncio.Task[None] | None = None
 
     def open(self) -> None:
@@ -94,10 +98,10 @@ class PostgresNodes:
 
         return await self._call(release)
 
-    def wake(self, hook_id: str) -> None:
-        if self._closed or len(self._waking) >= WOKEN or len(hook_id) > LONGEST_ID:
+    def wake(self, hook_id: str, owner: Node | None) -> None:
+        if self._closed or sum(map(len, self._waking.values())) >= WOKEN or len(hook_id) > LONGEST_ID:
             return
-        self._waking.add(hook_id)
+        self._waking.setdefault(self._channel_to(owner), set()).add(hook_id)
         if self._waker is None or self._waker.done():
             self._waker = asyncio.get_running_loop().create_task(self._wake_all())
 
@@ -112,6 +116,12 @@ class PostgresNodes:
     def on_news(self, has_work: Callable[[str], None], changed: Callable[[], None]) -> None:
         self._has_work, self._changed = has_work, changed
 
+    def _channel_to(self, owner: Node | None) -> str:
+        ours = self._ours
+        if owner is None or ours is None or owner.version != ours.version or owner.process == ours.process:
+            return CHANNEL
+        return _channel(owner.process)
+
     async def _wake_all(self) -> None:
         while self._waking:
             with contextlib.suppress(StoreUnavailable):
@@ -119,9 +129,10 @@ class PostgresNodes:
             await asyncio.sleep(WAKING)
 
     async def _notify_of_work(self, connection: Connection) -> None:
-        payload = msgspec.json.encode(sorted(self._waking)).decode()
+        payloads = [msgspec.json.encode(sorted(hook_ids)).decode() for hook_ids in self._waking.values()]
+        channels = list(self._waking)
         self._waking.clear()
-        await connection.execute(SQL.notify, CHANNEL, payload)
+        await connection.execute(SQL.notify_of_work, channels, payloads)
 
     def _notified(self, connection: Connection, pid: int, _channel: str, payload: str) -> None:
         """Take a notification: the ids of hooks that have work, or none of them, where a node has changed."""
@@ -175,6 +186,8 @@ class PostgresNodes:
         lost = is_there is None and self._ours is not None
         if is_there is None or ours != self._ours or not self._is_declared:
             values = (ours.process, ours.id, ours.name, ours.version, ours.kong, ours.state, now, sorted(ours.hooks))
+            with contextlib.suppress(ServerError):
+                await connection.add_listener(_channel(ours.process), self._notified)
             await connection.execute(SQL.declare_node, *values)
             await connection.execute(SQL.notify, CHANNEL, "[]")
             self._ours, self._is_declared = ours, True
@@ -200,6 +213,11 @@ class PostgresNodes:
             self._definitions_changed()
         if connection is not None:
             connection.terminate()
+
+
+def _channel(process: str) -> str:
+    """Return what a process alone listens to; a name has at most 63 bytes."""
+    return f"{CHANNEL}_{blake2b(process.encode(), digest_size=16).hexdigest()}"
 
 
 def node_from(row: Sequence[Any]) -> Node:

@@ -360,6 +360,11 @@ WHERE c.relnamespace = current_schema()::regnamespace AND c.relkind IN ('r', 'm'
 -- name: notify
 SELECT pg_notify($1::text, $2::text);
 
+-- name: notify_of_work
+-- Nobody waits until this is on disk: there is nothing of it to keep.
+SELECT set_config('synchronous_commit', 'off', true), pg_notify(channel, payload)
+FROM unnest($1::text[], $2::text[]) AS u(channel, payload);
+
 -- name: set_node_gone
 UPDATE nodes SET state = 'gone', declared_at = $3 WHERE process = $1 AND seen_at = $2 AND state <> 'gone'
 RETURNING true;

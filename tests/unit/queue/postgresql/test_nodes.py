@@ -185,14 +185,32 @@ async def test_processes_tell_each_other_what_has_work_and_that_they_have_change
     assert (news.work, news.changes) == ([], 1)
     await one.nodes.beat(node("one"))
     for hook_id in ("b", "a", "a"):
-        one.nodes.wake(hook_id)
+        one.nodes.wake(hook_id, None)
     await news.come()
     assert (news.work, news.changes) == (["a", "b"], 1), "in one notification; a heartbeat alone is no news"
     assert (own.work, own.changes) == ([], 0)
-    one.nodes.wake("x" * (LONGEST_ID + 1))
-    one.nodes.wake("c")
+    one.nodes.wake("x" * (LONGEST_ID + 1), None)
+    one.nodes.wake("c", None)
     await news.come()
     assert news.work == ["a", "b", "c"]
+
+
+async def test_who_delivers_a_hook_alone_is_told_of_its_work(start: Nodes) -> None:
+    rows = [node("one"), node("owner"), node("third"), node("before", version="0")]
+    queues = {row.process: await start(row.process) for row in rows}
+    news = {process: News() for process in queues}
+    for row in rows:
+        queues[row.process].nodes.on_news(news[row.process].has_work, news[row.process].changed)
+        await queues[row.process].nodes.beat(row)
+    wake = queues["one"].nodes.wake
+    for hook_id, owner in (("a", rows[1]), ("b", rows[1]), ("c", rows[3])):
+        wake(hook_id, owner)
+    for process, count in (("owner", 3), ("third", 1), ("before", 1)):
+        while len(news[process].work) < count:
+            await news[process].come()
+    # One that may be of before its own channel is told with all others.
+    heard = {process: each.work for process, each in news.items()}
+    assert heard == {"one": [], "owner": ["a", "b", "c"], "third": ["c"], "before": ["c"]}
 
 
 async def test_a_store_that_went_back_learns_anew_what_a_process_declares(
