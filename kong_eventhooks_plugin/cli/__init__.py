@@ -11,8 +11,8 @@ from typing import Final, NoReturn
 import click
 
 from kong_eventhooks_plugin import __version__
+from kong_eventhooks_plugin.cli.group import Group
 from kong_eventhooks_plugin.errors import EventHooksError
-from kong_eventhooks_plugin.suggestions import did_you_mean
 
 MODULES: Final = {
     "check": "check",
@@ -33,7 +33,7 @@ MODULES: Final = {
 """Command -> the module of this package whose ``command`` it is."""
 
 
-class _Commands(click.Group):
+class _Commands(Group):
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(MODULES)
 
@@ -42,14 +42,6 @@ class _Commands(click.Group):
             return None
         command: click.Command = import_module(f"{__name__}.{MODULES[cmd_name]}").command
         return command
-
-    def resolve_command(
-        self, ctx: click.Context, args: list[str]
-    ) -> tuple[str | None, click.Command | None, list[str]]:
-        try:
-            return super().resolve_command(ctx, args)
-        except click.UsageError as error:
-            raise click.UsageError(error.message.removesuffix(".") + did_you_mean(args[0], MODULES), ctx) from error
 
 
 @click.group(cls=_Commands, context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110})

@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options
 from kong_eventhooks_plugin.cli.delivery_ids import short_ids, whole_id
+from kong_eventhooks_plugin.cli.group import Group
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.printing import name_or_id, pretty, printable, table, when
 from kong_eventhooks_plugin.model.delivery import State
@@ -23,7 +24,7 @@ BODY_SHOWN: Final = 2_000
 """Characters of an endpoint's answer; ``--output json`` has all that was kept."""
 
 
-@click.group("deliveries")
+@click.group("deliveries", cls=Group)
 def command() -> None:
     """List deliveries, show their attempts and replay them."""
 
@@ -177,7 +178,7 @@ def replay(
     *,
     as_json: bool,
 ) -> None:
-    """Send a delivery again, or with --hook the dead ones of a hook."""
+    """Send a delivery again, or the dead ones of a hook."""
     if delivery_id is not None and hook is None:
         with api_client(target, delivery_id, kind="delivery", listed_by="deliveries list") as client:
             found = whole_id(delivery_id, partial(_of_api, client))

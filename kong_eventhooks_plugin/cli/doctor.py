@@ -67,9 +67,9 @@ class Subject(NamedTuple):
 @certificate_options
 @click.option("--send", metavar="HOOK", help="At the end, send a test event through this hook.")
 def command(settings_file: Path | None, kong_user: str, send: str | None, cert: str | None, key: str | None) -> None:
-    """Check the way from Kong through the sidecar to its hooks; exit status 1 where a check fails.
+    """Check the way from Kong through the sidecar to its hooks.
 
-    Settings come from --settings and the environment, as serve reads them.
+    The exit status is 1 where a check fails. Settings come from --settings and the environment, as serve reads them.
     """
     settings = load({}, settings_file)
     token_file = None if settings.api_token_file is None else Path(settings.api_token_file)

@@ -11,6 +11,7 @@ import msgspec
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Unreachable
 from kong_eventhooks_plugin.api.client.sse import Message
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, fields_options
+from kong_eventhooks_plugin.cli.group import Group
 from kong_eventhooks_plugin.cli.options import Command, output_option
 from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, when
 
@@ -21,7 +22,7 @@ DATA_SHOWN: Final = 160
 Write = Callable[[str], None]
 
 
-@click.group("events")
+@click.group("events", cls=Group)
 def command() -> None:
     """List and watch events, and publish some of your own."""
 
@@ -46,7 +47,10 @@ def _which_events(command: Command) -> Command:
 @api_options
 @output_option
 def list_events(target: ApiTarget, hook: str | None, *, as_json: bool, **wanted: Any) -> None:
-    """List accepted events, newest first, with the hooks that each fired and why others did not fire."""
+    """List accepted events, with what each fired.
+
+    The newest first, with why other hooks did not fire.
+    """
     with api_client(target, hook) as client:
         page = client.call("GET", "events", query={**wanted, "hook": hook})
     following = page.get("offset")
@@ -63,7 +67,10 @@ def list_events(target: ApiTarget, hook: str | None, *, as_json: bool, **wanted:
 @api_options
 @output_option
 def tail(target: ApiTarget, recent: int, *, as_json: bool, **wanted: str | None) -> None:
-    """Show events as they are accepted, with what each fired and what was held back, until interrupted."""
+    """Show events as they are accepted, with what each fired.
+
+    And what was held back; it goes on until it is interrupted.
+    """
     with suppress(KeyboardInterrupt):
         tail_events(
             target, click.echo, lambda text: click.echo(f"kong-event-hooks: {text}", err=True),
@@ -78,7 +85,10 @@ def tail(target: ApiTarget, recent: int, *, as_json: bool, **wanted: str | None)
 @api_options
 @output_option
 def publish(target: ApiTarget, event: str, body: dict[str, Any], event_key: str | None, *, as_json: bool) -> None:
-    """Publish an event of the source custom with the name EVENT, and fields as its data; show what it fired."""
+    """Publish an event of the source custom.
+
+    Its name is EVENT, its data are the fields. What it fired is shown.
+    """
     if "json" in body:
         body = {"json": {"event": event, "data": body["json"], "key": event_key}}
     else:

@@ -28,7 +28,10 @@ MAX_BYTES = 1 << 20
 @click.option("--settings", "settings_file", type=FILE, help="TOML file with settings.")
 @certificate_options
 def command(listen: str | None, settings_file: Path | None, *, ready: bool, cert: str | None, key: str | None) -> None:
-    """Ask the sidecar of this machine or container whether it is alive: exit status 0, else 1 and why."""
+    """Ask the sidecar whether it is alive, or what is wrong.
+
+    It is that of this machine or container. The exit status is 0, else 1 with the reason.
+    """
     settings = load({"listen": listen}, settings_file)
     handlers: list[BaseHandler] = [ProxyHandler({})]  # none of the environment's: the request never leaves the machine
     if settings.api_tls_cert is not None:

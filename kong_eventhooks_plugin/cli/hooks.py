@@ -9,6 +9,7 @@ import click
 
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options, fields_options
+from kong_eventhooks_plugin.cli.group import Group
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.preview_text import filter_text, request_text
 from kong_eventhooks_plugin.cli.printing import FAILED, json_line, name_or_id, outcome, pretty, printable, table, when
@@ -16,7 +17,7 @@ from kong_eventhooks_plugin.cli.readiness_text import held_hooks
 from kong_eventhooks_plugin.errors import RemoteError
 
 
-@click.group("hooks")
+@click.group("hooks", cls=Group)
 def command() -> None:
     """List, create and test hooks."""
 
@@ -25,7 +26,10 @@ def command() -> None:
 @api_or_file_options
 @output_option
 def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> None:
-    """List the hooks in force, where each is declared and how many deliveries wait for it."""
+    """List the hooks in force, their states and what waits.
+
+    With where each is declared, and what to do about those that are held.
+    """
     if data_dir is not None:
         from kong_eventhooks_plugin.cli import store_file
 
@@ -90,7 +94,10 @@ def show_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
 @api_options
 @output_option
 def create_hook(body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
-    """Create a hook of fields as in Kong's documentation: config.url=https://...; NAME=@FILE is a file's content."""
+    """Create a hook.
+
+    Its fields are as in Kong's documentation: config.url=https://... NAME=@FILE is a file's content.
+    """
     with api_client(target) as client:
         _echo(client.call("POST", "event-hooks", **body), as_json=as_json)
 
@@ -101,7 +108,10 @@ def create_hook(body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> No
 @api_options
 @output_option
 def update_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
-    """Change fields of the hook with the name or id HOOK, which the API created; an empty value unsets one."""
+    """Change fields of a hook that the API created.
+
+    HOOK is its name or id. An empty value unsets a field.
+    """
     with api_client(target, hook) as client:
         _echo(client.call("PATCH", "event-hooks", hook, **body), as_json=as_json)
 
@@ -110,7 +120,10 @@ def update_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: 
 @click.argument("hook")
 @api_options
 def delete_hook(hook: str, target: ApiTarget) -> None:
-    """Delete the hook with the name or id HOOK, which the API created."""
+    """Delete a hook that the API created.
+
+    HOOK is its name or id.
+    """
     with api_client(target, hook) as client:
         client.call("DELETE", "event-hooks", hook)
     click.echo(f"hook '{hook}' is deleted")
@@ -133,9 +146,10 @@ def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
 @api_options
 @output_option
 def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
-    """Run the handler of the hook with the name or id HOOK at once, with fields as the event's data.
+    """Run a hook's handler at once, with fields as its data.
 
-    Whatever the hook's filter says of them, which is shown. Nothing is sent by 'kong-event-hooks try'.
+    HOOK is its name or id. It runs whatever the hook's filter says of them, which is shown. 'kong-event-hooks try' shows
+    what would be sent, and sends nothing.
     """
     with api_client(target, hook) as client:
         tested = client.call("POST", "event-hooks", hook, "test", accept=500, **body)

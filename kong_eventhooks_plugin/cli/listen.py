@@ -22,7 +22,10 @@ MAX_PORT = 65_535
 @click.option("--address", default="127.0.0.1:8020", show_default=True, help="Where to listen.")
 @click.option("--secret-file", type=FILE, help="File with the hook's secret, to verify.")
 def command(address: str, secret_file: Path | None) -> None:
-    """Receive webhooks, print each and verify its signatures, until interrupted."""
+    """Receive webhooks, print them and verify their signatures.
+
+    It goes on until it is interrupted.
+    """
     secret = None
     if secret_file is not None:
         secret = as_secret(read_text(secret_file, f"--secret-file {secret_file}"))

@@ -12,5 +12,5 @@ from kong_eventhooks_plugin.settings import DEFAULTS
 @click.option("--socket-path", default=DEFAULTS.socket_path, show_default=True, help="Where the sidecar listens.")
 @click.option("--protocol", type=click.Choice(list(PROTOCOLS)), default=DEFAULTS.protocol, show_default=True)
 def command(name: str, socket_path: str, protocol: str) -> None:
-    """Print the JSON document that Kong's `query_cmd` reads for plugin NAME."""
+    """Print what Kong's `query_cmd` reads for plugin NAME."""
     click.echo(plugin_document(name, socket_path, protocol), nl=False)

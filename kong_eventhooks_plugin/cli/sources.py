@@ -20,7 +20,10 @@ EVENTS_SHOWN: Final = 3
 @api_options
 @output_option
 def command(target: ApiTarget, source: str | None, event: str | None, *, as_json: bool) -> None:
-    """List the sources that hooks can name, the events of SOURCE, or the fields of one EVENT."""
+    """List what hooks can subscribe to.
+
+    That is the sources, the events of SOURCE, or the fields of one EVENT.
+    """
     path = [part for part in (source, event) if part is not None]
     named = "/".join(path) or None
     with api_client(target, named, kind="source or event", listed_by="sources") as client:

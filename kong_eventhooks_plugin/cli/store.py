@@ -9,6 +9,7 @@ from typing import Final
 import click
 
 from kong_eventhooks_plugin import settings_groups as groups
+from kong_eventhooks_plugin.cli.group import Group
 from kong_eventhooks_plugin.cli.options import output_option
 from kong_eventhooks_plugin.cli.printing import pretty, table
 from kong_eventhooks_plugin.errors import SettingsError
@@ -20,9 +21,9 @@ LINE_SECONDS: Final = 5.0
 """How often a line says how far it is, where there is no terminal."""
 
 
-@click.group("store")
+@click.group("store", cls=Group)
 def command() -> None:
-    """Move a sidecar's events to the store that nodes share, and show that store."""
+    """Show the store that nodes share, and move events to it."""
 
 
 URL_FILE: Final = click.option("--store-url-file", help="File with its URL, which keeps a password out of sight.")
@@ -39,7 +40,7 @@ URL_FILE: Final = click.option("--store-url-file", help="File with its URL, whic
 @click.option("--to", "url", help="URL of the PostgreSQL to move them to.")
 @URL_FILE
 def migrate(data_dir: Path, url: str | None, store_url_file: str | None) -> None:
-    """Move the events of a sidecar of its own to the store that nodes share.
+    """Move a sidecar's events to the store that nodes share.
 
     That is: events, deliveries with their attempts, what on_change and snooze remember, the hooks that the API has
     made, and the health of endpoints. The file stays as it is. Where this was interrupted, run it again: it goes on
@@ -70,7 +71,7 @@ def migrate(data_dir: Path, url: str | None, store_url_file: str | None) -> None
 @URL_FILE
 @output_option
 def status(url: str | None, store_url_file: str | None, *, as_json: bool) -> None:
-    """Show the nodes that share a store, who delivers which hook, and what waits.
+    """Show nodes, who delivers which hook, and what waits.
 
     Reads the database itself, and needs no sidecar. Lag is for how long the first delivery of a hook has been due.
     """

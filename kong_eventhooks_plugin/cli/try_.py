@@ -60,11 +60,11 @@ def command(
     *,
     as_json: bool,
 ) -> None:
-    """Show what a hook would do with an event, and send nothing: a hook of FILE, or the one in force with that NAME.
+    """Show what a hook would do with an event, and send nothing.
 
-    Of a FILE the hook called HOOK, or every hook. It shows what the filter says with the value of each part, what
-    on_change and snooze say, the request, or a lambda's lines and result. The exit status is 1 where a hook could not
-    do its work.
+    It is the one in force with that NAME, or of FILE the one called HOOK, or every hook. What is shown: what the filter
+    says with the value of each part, what on_change and snooze say, the request, or a lambda's lines and result. The
+    exit status is 1 where a hook could not do its work.
     """
     chosen = _chosen(event)
     if Path(subject).suffix in _FILE_NAMES or Path(subject).is_file():

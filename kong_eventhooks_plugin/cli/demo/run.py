@@ -60,7 +60,10 @@ becomes unhealthy and healthy again."""
 @click.command("demo")
 @click.option("--follow", is_flag=True, help="Play the recording again and again until interrupted.")
 def command(*, follow: bool) -> None:
-    """Run the main job: the sidecar, a receiver, and recorded Kong traffic through the real socket."""
+    """Play a real Kong's recorded traffic to a sidecar.
+
+    Through the real socket, and from there to a receiver. No Kong is needed.
+    """
     try:
         with tempfile.TemporaryDirectory(prefix="kong-event-hooks-") as directory:
             sys.exit(asyncio.run(_demo(Path(directory), follow=follow)))

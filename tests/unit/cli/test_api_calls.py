@@ -203,6 +203,27 @@ def test_every_command_is_there() -> None:
     assert run("hokks").exit_code == 2
 
 
+@pytest.mark.parametrize("group", [(), ("hooks",), ("deliveries",), ("events",), ("store",)])
+def test_a_list_of_commands_is_whole_on_a_narrow_terminal(group: tuple[str, ...]) -> None:
+    _, _, commands = CliRunner().invoke(cli, [*group, "--help"], terminal_width=80).output.partition("Commands:\n")
+    assert commands
+    assert "..." not in commands
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (("hokks",), "'hokks'; did you mean hooks?"),
+        (("hooks", "shwo"), "'shwo'; did you mean show?"),
+        (("hooks", "preview", "a"), "'preview'; it is 'kong-event-hooks try NAME'"),
+        (("hooks", "replay", "a"), "'replay'; it is 'kong-event-hooks deliveries replay'"),
+    ],
+)
+def test_a_command_that_is_none(arguments: tuple[str, ...], said: str) -> None:
+    result = run(*arguments)
+    assert (result.exit_code, result.output.splitlines()[-1]) == (2, f"Error: No such command {said}")
+
+
 def test_the_settings_of_serve_are_grouped_and_have_their_defaults() -> None:
     shown = " ".join(run("serve", "--help").output.split())
     places = [shown.index(f"{group}: --{first.replace('_', '-')} ") for first, group in GROUPS.items()]
