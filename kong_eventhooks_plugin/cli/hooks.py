@@ -148,8 +148,8 @@ def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
 def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
     """Run a hook's handler at once, with fields as its data.
 
-    HOOK is its name or id. It runs whatever the hook's filter says of them, which is shown. 'kong-event-hooks try' shows
-    what would be sent, and sends nothing.
+    HOOK is its name or id. It runs whatever the hook's filter says of them, which is shown. 'kong-event-hooks try'
+    shows what would be sent, and sends nothing.
     """
     with api_client(target, hook) as client:
         tested = client.call("POST", "event-hooks", hook, "test", accept=500, **body)

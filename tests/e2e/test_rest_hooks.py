@@ -267,7 +267,9 @@ class TestBodies:
         headers = {"content-type": "Application/JSON; charset=utf-8"}
         body = json.dumps({**LOG, "snooze": "60"}).encode()
         answer = await client.post("/event-hooks", content=body, headers=headers)
-        assert answer.json()["fields"] == {"snooze": "expected an integer"}, "as in Kong, only a form's texts are read"
+        assert answer.json()["fields"] == {"snooze": "expected an integer; it is in seconds"}, (
+            "as in Kong, only a form's texts are read"
+        )
 
     async def test_a_form(self, client: httpx.AsyncClient) -> None:
         form = {**LOG, "snooze": "60", "on_change": "true", "tags[]": ["a", "b"], "event": "", "created_at": "7"}

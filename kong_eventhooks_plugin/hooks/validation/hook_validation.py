@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, Known
 from kong_eventhooks_plugin.hooks.validation import field_checks, json_values, own_rules, schema_interpreter
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.meant import Form, as_meant, method_meant
+from kong_eventhooks_plugin.hooks.validation.units import with_units
 from kong_eventhooks_plugin.settings import DEFAULTS
 
 Definition = dict[str, Any]
@@ -106,7 +107,7 @@ class Validation:
         if not_json.whole is not None or isinstance(error, str):
             return CheckedHook(None, not_json.whole or error)
         simple = _with_method_meant(_simplified(error or {}), hook)
-        simple = _with_unit(_with_all_headers(simple, hook, form), hook)
+        simple = with_units(_with_all_headers(simple, hook, form), hook)
         errors = _renamed(merged(guessed, not_json.errors, not_json.without_follow_ups(simple)))
         guesses = _guesses(guessed)
         suspect = _fields_of(errors) - guesses
@@ -168,18 +169,6 @@ def _with_method_meant(errors: Errors, hook: Any) -> Errors:
         return errors
     text = config["method"] + method_meant(hook[schema.DECLARED_CONFIG].get("method"))
     return {**errors, schema.DECLARED_CONFIG: {**config, "method": text}}
-
-
-def _with_unit(errors: Errors, hook: Any) -> Errors:
-    """Return the errors of a hook with the unit of a time-out that is too long: elsewhere it is milliseconds."""
-    config = errors.get(schema.DECLARED_CONFIG)
-    if not isinstance(config, Mapping) or not isinstance(config.get("timeout"), str):
-        return errors
-    given = hook[schema.DECLARED_CONFIG].get("timeout")
-    if not isinstance(given, int) or given <= schema.MAX_TIMEOUT_SECONDS:
-        return errors
-    text = f"{config['timeout']}; it is in seconds, not milliseconds"
-    return {**errors, schema.DECLARED_CONFIG: {**config, "timeout": text}}
 
 
 def _with_all_headers(errors: Errors, hook: Any, form: Form) -> Errors:

@@ -174,7 +174,7 @@ def test_repeated_keys_beside_other_errors(tmp_path: Path) -> None:
     assert found(tmp_path, text) == [
         "line 3, column 1: the key 'x' is repeated in one mapping",
         "line 6, column 23: the key 'hooks' is repeated in one mapping",
-        "plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400",
+        "plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400; it is in seconds",
     ]
 
 
@@ -267,7 +267,7 @@ plugins:
             "[0].config.hooks[2].level: unknown field; it belongs in handler_config",
             "[0].config.hooks[3].config: unknown field; in a declared hook its name is handler_config",
             "[0].config.hooks[3].handler_config.level: expected one of: debug, info, notice, warn, err, crit, alert",
-            "[0].config.hooks[3].snooze: value should be between 0 and 31622400",
+            "[0].config.hooks[3].snooze: value should be between 0 and 31622400; it is in seconds",
             "[0].name: 'event-hook' is another plugin, so its hooks are not read; did you mean event-hooks?",
             "[1].config.hooks[0].enabled: expected a boolean",
             "[1].config.hooks[0].name: 'c' is the name of plugins[0].config.hooks[3] already; names are unique",

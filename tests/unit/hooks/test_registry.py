@@ -190,7 +190,7 @@ class TestInstances:
         world.registry.instance_started(started(log_hook("a"), log_hook("b", snooze=-1)))
         assert world.in_force() == {"a": "instance"}
         assert [str(error) for error in world.registry.errors()] == [
-            f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 0 and 31622400"
+            f"plugin {PLUGIN_ID}: config.hooks[1].snooze: value should be between 0 and 31622400; it is in seconds"
         ]
         world.registry.instance_started(started(log_hook("a"), instance_id=2, seq=13))
         assert world.registry.errors() == []
@@ -291,7 +291,7 @@ class TestFiles:
         world.file(log_hook("a", snooze=-1), log_hook("b"))
         assert world.in_force() == {"a": "file"}
         assert [str(error) for error in world.registry.errors()] == [
-            f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400"
+            f"{FILE}: plugins[0].config.hooks[0].snooze: value should be between 0 and 31622400; it is in seconds"
         ]
         world.file(log_hook("b"))
         assert world.registry.errors() == []

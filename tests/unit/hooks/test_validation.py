@@ -7,7 +7,7 @@ import pytest
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.hooks import patterns
 from kong_eventhooks_plugin.hooks.definition import to_hook
-from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, MAX_TIMEOUT_SECONDS, WHSEC_ERR, Known
+from kong_eventhooks_plugin.hooks.schema import MAX_HOOKS, WHSEC_ERR, Known
 from kong_eventhooks_plugin.hooks.validation import field_checks, json_values
 from kong_eventhooks_plugin.hooks.validation.hook_validation import Validation
 from kong_eventhooks_plugin.hooks.validation.kong_texts import REQUIRED
@@ -254,7 +254,7 @@ def test_the_good_hold_beside_the_bad() -> None:
     assert checked.error.fields["hooks"] == [
         None,
         "expected a record",
-        {"snooze": "value should be between 0 and 31622400"},
+        {"snooze": "value should be between 0 and 31622400; it is in seconds"},
     ]
 
 
@@ -332,7 +332,37 @@ def test_of_many_unknown_names_few_are_compared() -> None:
     assert errors["nam"] == "unknown field"
 
 
-def test_a_timeout_that_is_too_long_says_its_unit() -> None:
-    for given, unit in ((10_000, "; it is in seconds, not milliseconds"), (0, "")):
-        text = f"value should be between 1 and {MAX_TIMEOUT_SECONDS}{unit}"
-        assert refusal(webhook(timeout=given)).fields == {"config": {"timeout": text}}
+@pytest.mark.parametrize(
+    ("given", "error"),
+    [
+        ({"timeout": 10_000}, "value should be between 1 and 120; it is in seconds, not milliseconds"),
+        ({"timeout": 0}, "value should be between 1 and 120; it is in seconds"),
+        ({"timeout": "30s"}, "expected an integer; it is in seconds: write 30"),
+        ({"success": 200}, 'expected a string; write a CEL expression as text, as in "status == 200"'),
+        (
+            {"retry": {"max_retry_after": "1 h"}},
+            {"max_retry_after": "expected an integer; it is in seconds: write 3600"},
+        ),
+        ({"retry": {"schedule": 60}}, {"schedule": "expected an array; write a list of seconds, as in [10, 60, 600]"}),
+        (
+            {"retry": {"schedule": [5, "5 min", 0, "soon"]}},
+            {"schedule": [None, "expected an integer; it is in seconds: write 300",
+                          "value should be between 1 and 86400; it is in seconds",
+                          "expected an integer; it is in seconds"]},
+        ),
+        ({"retry": {"schedule": []}}, {"schedule": "length must be at least 1"}),
+        ({"retry": {"attempts": 0}}, {"attempts": "value should be between 1 and 100"}),
+        ({"headers": {"timeout": 5}}, "expected a string"),
+    ],
+)  # fmt: skip
+def test_a_time_says_its_unit(given: dict[str, Any], error: Any) -> None:
+    (name,) = given
+    assert refusal(webhook(**given)).fields == {"config": {name: error}}
+
+
+def test_a_snooze_says_its_unit() -> None:
+    for given, text in (
+        (-1, "value should be between 0 and 31622400; it is in seconds"),
+        ("5m", "expected an integer; it is in seconds: write 300"),
+    ):
+        assert refusal({**webhook(), "snooze": given}).fields == {"snooze": text}

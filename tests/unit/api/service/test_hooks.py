@@ -181,7 +181,10 @@ class TestCreate:
                 {**LOG, "source": "crud", "event": "x"},
                 {"event": "expected one of: consumers, consumers:create, admins"},
             ),
-            ({**LOG, "id": "x", "snooze": "y"}, {"id": "expected a valid UUID", "snooze": "expected an integer"}),
+            (
+                {**LOG, "id": "x", "snooze": "y"},
+                {"id": "expected a valid UUID", "snooze": "expected an integer; it is in seconds"},
+            ),
         ],
     )
     async def test_what_is_refused(self, api: Api, given: dict[str, Any], fields: dict[str, Any]) -> None:
