@@ -24,6 +24,7 @@ from cel_expr_python import cel
 from kong_eventhooks_plugin.sandbox.cel_ast import Node, Tree, parts_of, read_tree
 from kong_eventhooks_plugin.sandbox.cel_text import text_of
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
+from kong_eventhooks_plugin.sandbox.filter_types import Kind, variables_error
 from kong_eventhooks_plugin.sandbox.lru import Key, LruCache
 from kong_eventhooks_plugin.sandbox.tasks import MAX_PARTS, MAX_TEXT, CompileError, Explained, Part, SandboxLimits
 
@@ -41,10 +42,11 @@ _KINDS_THAT_DECIDE = ("BOOL", "DYN")
 
 
 class Words(NamedTuple):
-    """How errors name an expression (``a filter``) and what it sees (``use source, event and data``)."""
+    """How errors name an expression (``a filter``) and what it sees (``use source, event and data``), of which type."""
 
     name: str
     variables: str
+    kinds: Mapping[str, Kind]
 
 
 class Expressions:
@@ -52,6 +54,7 @@ class Expressions:
 
     def __init__(self, variables: Mapping[str, Any], words: Words, limits: SandboxLimits) -> None:
         self._env = cel.NewEnv(variables=dict(variables))
+        self._untyped = cel.NewEnv(variables=dict.fromkeys(variables, cel.Type.DYN))
         self._words = words
         self._compiled: LruCache[Any] = LruCache(limits.compiled)
 
@@ -104,11 +107,20 @@ class Expressions:
         try:
             expression = self._env.compile(text)
         except RuntimeError as error:
-            raise CompilationFailed(self._error(str(error))) from error
+            raise CompilationFailed(self._in_words(text) or self._error(str(error))) from error
         kind = expression.return_type().name()
         if kind not in _KINDS_THAT_DECIDE:
-            raise CompilationFailed(CompileError(1, 1, f"{name} must be true or false; this one is {kind}"))
+            error = CompileError(1, 1, f"{name} must be true or false; this one is {kind}")
+            raise CompilationFailed(self._in_words(text) or error)
         return expression
+
+    def _in_words(self, text: str) -> CompileError | None:
+        """Return what is wrong with the types of an expression; None where it is something else."""
+        try:
+            tree = read_tree(self._untyped.compile(text).serialize())
+        except RuntimeError:
+            return None
+        return variables_error(tree, text, self._words.kinds, self._words.name)
 
     def _error(self, message: str) -> CompileError:
         found = _AT.search(message)

@@ -1,4 +1,4 @@
-"""Checks a filter against the types of the fields that its source's events have. Pure.
+"""Checks a filter or a success rule against the types of what it reads. Pure.
 
 CEL's own checker sees ``data`` as a map of anything: a field that no event has, a number where a condition is needed
 and a text that is compared with a number would show only at an event. Here each is an error with its place and what was
@@ -11,8 +11,10 @@ a field's type    means
 ``[type]``        a list of that
 ``{name: type}``  an object with these fields and no others
 ``{"...": any}``  beside others an object that may have more: a name that is nearly one of the
-                  known is refused, any other may be there
+                  known is refused, any other may be there, and is of that type
 ================  ============================================================================
+
+What CEL's checker finds by itself it says in the names of its overloads; here it is said in words (``expressions``).
 
 Every field can be null, so null compares with anything.
 """
@@ -30,6 +32,10 @@ Kind = Any
 
 OPEN: Final = "..."
 
+FILTER_VARIABLES: Final[Mapping[str, Kind]] = {"source": "text", "event": "text", "data": {OPEN: "any"}}
+RULE_VARIABLES: Final[Mapping[str, Kind]] = {"status": "number", "headers": {OPEN: "text"}, "body": "text"}
+"""What a filter and a success rule see."""
+
 _COMPARED: Final = ("_==_", "_!=_", "_<_", "_<=_", "_>_", "_>=_")
 _LOGICAL: Final = ("_&&_", "_||_", "!_")
 _ARITHMETIC: Final = ("_-_", "_*_", "_/_", "_%_", "-_")
@@ -46,11 +52,16 @@ _WORDS: Final = {
 
 def type_error(tree: Tree, text: str, fields: Mapping[str, Kind]) -> CompileError | None:
     """Return what is wrong with a filter: the first error's place, and the others behind its text."""
-    checker = _Checker({**fields})
+    return variables_error(tree, text, {**FILTER_VARIABLES, "data": {**fields}}, "a filter")
+
+
+def variables_error(tree: Tree, text: str, variables: Mapping[str, Kind], name: str) -> CompileError | None:
+    """Return the same of an expression over ``variables``, which is called ``name``."""
+    checker = _Checker(variables)
     kind = checker.kind(tree.root, {})
     if not _may_be(kind, "boolean"):
         what = _needs_condition(tree.root, kind)
-        checker.errors.append((tree.root, f"a filter must be true or false; {what}"))
+        checker.errors.append((tree.root, f"{name} must be true or false; {what}"))
     found = [(_place(text, _beginning(tree, node)), error) for node, error in checker.errors]
     found += [(_place(text, _name(tree, node)), error) for node, error in checker.unknown]
     found.sort()
@@ -62,8 +73,8 @@ def type_error(tree: Tree, text: str, fields: Mapping[str, Kind]) -> CompileErro
 
 
 class _Checker:
-    def __init__(self, fields: dict[str, Kind]) -> None:
-        self._fields = fields
+    def __init__(self, variables: Mapping[str, Kind]) -> None:
+        self._variables = variables
         self.errors: list[tuple[Node, str]] = []
         self.unknown: list[tuple[Node, str]] = []
         """Fields that are not there, whose names are the place."""
@@ -89,9 +100,7 @@ class _Checker:
         return "any"
 
     def _identifier(self, name: str, variables: Mapping[str, Kind]) -> Kind:
-        if name in variables:
-            return variables[name]
-        return self._fields if name == "data" else "text" if name in ("source", "event") else "any"
+        return variables[name] if name in variables else self._variables.get(name, "any")
 
     def _field(self, node: Node, name: str, kind: Kind, of: Node) -> Kind:
         if kind == "any":
@@ -103,7 +112,7 @@ class _Checker:
             return kind[name]
         known = [each for each in kind if each != OPEN]
         if OPEN in kind and closest(name, known, VERY_NEAR) is None:
-            return "any"
+            return kind[OPEN]
         meant = did_you_mean(name, known)
         listed = meant or f"; it has {', '.join(sorted(known))}"
         self.unknown.append((node, f"{text_of(of)} has no field '{name}'{listed}"))

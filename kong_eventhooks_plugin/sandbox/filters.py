@@ -12,10 +12,10 @@ from cel_expr_python import cel
 
 from kong_eventhooks_plugin.sandbox.errors import CompilationFailed
 from kong_eventhooks_plugin.sandbox.expressions import Expressions, Words, without_nul
-from kong_eventhooks_plugin.sandbox.filter_types import type_error
+from kong_eventhooks_plugin.sandbox.filter_types import FILTER_VARIABLES, type_error
 from kong_eventhooks_plugin.sandbox.tasks import Decide, Decided, Explain, Explained, SandboxLimits
 
-_WORDS = Words("a filter", "use source, event and data; the event's fields are under data")
+_WORDS = Words("a filter", "use source, event and data; the event's fields are under data", FILTER_VARIABLES)
 
 
 class Filters:

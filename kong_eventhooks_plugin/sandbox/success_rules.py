@@ -7,9 +7,10 @@ as text.
 from cel_expr_python import cel
 
 from kong_eventhooks_plugin.sandbox.expressions import Expressions, Words, without_nul
+from kong_eventhooks_plugin.sandbox.filter_types import RULE_VARIABLES
 from kong_eventhooks_plugin.sandbox.tasks import Decided, Judge, SandboxLimits
 
-_WORDS = Words("a success rule", "use status, headers and body")
+_WORDS = Words("a success rule", "use status, headers and body", RULE_VARIABLES)
 
 
 class SuccessRules:

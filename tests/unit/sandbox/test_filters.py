@@ -65,8 +65,9 @@ def test_an_undecidable_filter_has_its_error(expression: str, error: str) -> Non
         ("data.limit = 4", CompileError(1, 12, "a comparison is written with ==")),
         ("data.limit =4", CompileError(1, 12, "a comparison is written with ==")),
         ("true &&\n limit > 3", CompileError(2, 2, UNKNOWN)),
-        ("source", CompileError(1, 1, "a filter must be true or false; this one is STRING")),
-        ("source > 4", CompileError(1, 8, "found no matching overload for '_>_' applied to '(string, int)'")),
+        ("source", CompileError(1, 1, "a filter must be true or false; "
+                                      'source is text: compare it, as in source == "..."')),
+        ("source > 4", CompileError(1, 1, 'source is text, 4 is a number: they cannot be compared; write "4"')),
         ("(" * 50 + "true" + ")" * 50, CompileError(1, 1, TOO_DEEP)),
         ("1" + "+1" * 50 + "==1", CompileError(1, 1, TOO_DEEP)),
         ("x" * (MAX_EXPRESSION + 1), CompileError(1, 1, f"a filter may have {MAX_EXPRESSION} characters")),

@@ -42,10 +42,31 @@ def test_what_cannot_be_evaluated_has_its_error() -> None:
     ("expression", "error"),
     [
         ("data.ok", CompileError(1, 5, "unknown variable 'data': use status, headers and body")),
-        ("body", CompileError(1, 1, "a success rule must be true or false; this one is STRING")),
-        ('status == "200"', CompileError(1, 8, "found no matching overload for '_==_' applied to '(int, string)'")),
+        (
+            "body",
+            CompileError(1, 1, 'a success rule must be true or false; body is text: compare it, as in body == "..."'),
+        ),
+        (
+            "status",
+            CompileError(
+                1, 1, "a success rule must be true or false; status is a number: compare it, as in status > 0"
+            ),
+        ),
+        (
+            'status == "200"',
+            CompileError(1, 1, 'status is a number, "200" is text: they cannot be compared; write 200'),
+        ),
+        (
+            'headers["x-n"] > 4',
+            CompileError(1, 1, 'headers["x-n"] is text, 4 is a number: they cannot be compared; write "4"'),
+        ),
+        (
+            'status.startsWith("2")',
+            CompileError(1, 1, "startsWith is for text; status is a number; write string(status).startsWith(...)"),
+        ),
+        ("status = 200", CompileError(1, 8, "a comparison is written with ==")),
     ],
-)
+)  # fmt: skip
 def test_what_does_not_compile_is_refused_with_its_place(expression: str, error: CompileError) -> None:
     with pytest.raises(CompilationFailed) as refused:
         RULES.check(expression)
