@@ -27,7 +27,8 @@ async def pool() -> AsyncIterator[Pool]:
         ({"filter": "data.limit >"}, {"filter": "line 1, column 13: Syntax error: mismatched input '<EOF>'"}),
         ({"filter": "limit > 3"}, {"filter": "line 1, column 1: unknown variable 'limit': use source, event and "
                                              "data; the event's fields are under data"}),
-        ({"filter": "1 + 1"}, {"filter": "line 1, column 1: a filter must be true or false; 1 + 1 is a number: compare it, as in 1 + 1 > 0"}),
+        ({"filter": "1 + 1"}, {"filter": "line 1, column 1: a filter must be true or false; "
+                              "1 + 1 is a number: compare it, as in 1 + 1 > 0"}),
         ({"filter": "data.limit > 3"}, {}),
         ({"handler": "webhook-custom", "config": {"payload": {"a": "{% if %}"}}, "filter": "("},
          {"config": {"payload": {"a": "line 1, column 9: unexpected symbol near 'if'"}},

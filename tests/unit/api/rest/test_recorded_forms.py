@@ -51,10 +51,10 @@ def test_a_form_is_read_as_kong_reads_it(recorded: dict[str, Any]) -> None:
         with pytest.raises(ValidationError) as refused:
             read(form)
         if not form.endswith(REFUSED_DIFFERENTLY):
-            said = refused.value.fields
-            assert {**said, **({"snooze": UNIT.sub("", said["snooze"])} if "snooze" in said else {})} == at_its_place(
-                answer["fields"]["config"]
-            )
+            said = dict(refused.value.fields)
+            if "snooze" in said:
+                said["snooze"] = UNIT.sub("", said["snooze"])
+            assert said == at_its_place(answer["fields"]["config"])
         return
     hook = read(form)
     known = hook["config"].keys() & answer["config"].keys()
