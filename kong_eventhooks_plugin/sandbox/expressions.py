@@ -110,8 +110,8 @@ class Expressions:
             raise CompilationFailed(self._in_words(text) or self._error(str(error))) from error
         kind = expression.return_type().name()
         if kind not in _KINDS_THAT_DECIDE:
-            error = CompileError(1, 1, f"{name} must be true or false; this one is {kind}")
-            raise CompilationFailed(self._in_words(text) or error)
+            unsaid = CompileError(1, 1, f"{name} must be true or false; this one is {kind}")
+            raise CompilationFailed(self._in_words(text) or unsaid)
         return expression
 
     def _in_words(self, text: str) -> CompileError | None:
