@@ -12,7 +12,9 @@ a header whose name says "secret"    ``***`` behind the scheme: ``Bearer ***``
 (``authorization``, ``x-api-key``)
 a header's value that reads like a   ``***``
 key: long, without a space, with
-letters and digits
+letters and digits (not in what
+holds no credential: a multipart
+boundary, ``ce-id``)
 signatures                           ``***``: one could be replayed with the body beside it
 of the URL user and password         left out
 values of the query and long         ``***`` where they stand in the definition itself
@@ -27,7 +29,7 @@ from typing import Any, Final
 
 from kong_eventhooks_plugin.errors import ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob, Preview, Used
-from kong_eventhooks_plugin.handlers.request_headers import header_secrets
+from kong_eventhooks_plugin.handlers.request_headers import OPEN, header_secrets
 from kong_eventhooks_plugin.handlers.signed_request import SignedRequest, sent_request
 from kong_eventhooks_plugin.handlers.target_url import parse_target
 from kong_eventhooks_plugin.model.delivery import Outcome, SentRequest
@@ -66,6 +68,8 @@ def _shown(signed: SignedRequest, definition: Mapping[str, Any]) -> SentRequest:
 def _header(name: bytes, value: bytes, references: Mapping[bytes, str]) -> bytes:
     if name in references:
         return references[name].encode()
+    if name in OPEN:
+        return value
     if _SECRET_NAME.search(name):
         scheme = _SCHEME.match(value)
         return scheme[1] + b" " + _MASK if scheme else _MASK

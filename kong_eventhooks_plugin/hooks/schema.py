@@ -40,6 +40,8 @@ CRUD_PLUGIN = "event-hooks-crud"
 AVAILABLE_HANDLERS: tuple[str, ...] = ("webhook", "webhook-custom", "log", "lambda")
 TEMPLATE_LANGUAGES: tuple[str, ...] = ("resty", "jinja2")
 SIGNATURE_FORMS: tuple[str, ...] = ("sha256=hex", "hex", "base64", "t,v1")
+KEYED_PRESETS: tuple[str, ...] = ("pagerduty", "opsgenie")
+"""Those that need a ``preset_key``; no other has one."""
 PRESETS: tuple[str, ...] = ("slack", "teams", "pagerduty", "opsgenie", "cloudevents", "cloudevents-binary")
 LEVELS: tuple[str, ...] = ("debug", "info", "notice", "warn", "err", "crit", "alert")
 

@@ -37,7 +37,7 @@ from kong_eventhooks_plugin.handlers.signatures import key_of
 from kong_eventhooks_plugin.handlers.target_url import authority, parse_target
 from kong_eventhooks_plugin.hooks.patterns import NEVER_CALLED, SHORT_IPV4, STRICT_URL, TEMPLATE_IN_HOST, URL_ERR
 from kong_eventhooks_plugin.hooks.references import as_secret, near_reference_error
-from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, TLS_FILES, Known, handler_config
+from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, KEYED_PRESETS, TLS_FILES, Known, handler_config
 from kong_eventhooks_plugin.hooks.validation import json_values
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.field_checks import pattern
@@ -54,7 +54,6 @@ MAX_PAYLOAD = 1 << 20
 
 UNSIGNED: Final = "needs a secret or secret_file beside it"
 ORDERED_IS_ONE: Final = "with ordered there is one delivery at a time: leave it out"
-KEYED_PRESETS: Final = ("pagerduty", "opsgenie")
 PRINTABLE: Final = "expected letters, digits and signs of ASCII, without spaces and line ends"
 _PRINTABLE: Final = re.compile("[!-~]*")
 

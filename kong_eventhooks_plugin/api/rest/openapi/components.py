@@ -35,6 +35,7 @@ def hook_input(known: Known) -> Schema:
         "allOf": [
             {"anyOf": [_of_handler(handler) for handler in known.handlers]},
             {"anyOf": [_of_source(source, events) for source, events in known.sources.items()]},
+            {"properties": {"config": {"not": {"anyOf": _wrong_preset_keys()}}}},
         ],
     }
 
@@ -83,8 +84,15 @@ def _config() -> Schema:
     }
 
 
+def _wrong_preset_keys() -> list[Schema]:
+    """Return a preset without the key that it needs, and a key without such a preset."""
+    keyed: Schema = {"required": ["preset"], "properties": {"preset": {"enum": list(schema.KEYED_PRESETS)}}}
+    key = _texts("preset_key")
+    return [{"allOf": [keyed], "not": key, "type": "object"}, {"allOf": [key], "not": keyed, "type": "object"}]
+
+
 def _texts(*names: str) -> Schema:
-    return {"required": list(names), "properties": {name: {"type": "string"} for name in names}}
+    return {"type": "object", "required": list(names), "properties": {name: {"type": "string"} for name in names}}
 
 
 def _of_handler(handler: str) -> Schema:

@@ -96,6 +96,24 @@ async def test_the_whole_way_of_an_event(api: Api) -> None:
     assert all(0 <= limit.used < limit.limit for limit in seen.limits)
 
 
+async def test_what_holds_no_secret_is_shown(api: Api) -> None:
+    custom = {"method": "POST", "url": "http://x/", "payload": {"a": "b"}}
+    form = await api.service.previews.of_definition(
+        {"source": "balancer", "handler": "webhook-custom", "config": custom}
+    )
+    sent = api.service.presenter.preview(form).request
+    assert sent is not None
+    boundary = sent.headers["content-type"].removeprefix("multipart/form-data; boundary=")
+    assert f"--{boundary}--".encode() in sent.body
+    binary = await api.service.previews.of_definition(
+        {"source": "balancer", "handler": "webhook", "config": {"url": "http://x/", "preset": "cloudevents-binary"}}
+    )
+    sent = api.service.presenter.preview(binary).request
+    assert sent is not None
+    assert [name for name, value in sent.headers.items() if "*" in value and name != "accept"] == []
+    assert {"ce-id", "ce-time", "ce-source"} <= sent.headers.keys()
+
+
 async def test_of_a_lambda_its_lines_and_result(api: Api) -> None:
     lines = "kong.log.warn('limit ', data.limit) return { name = data.consumer.username }"
     function = f"return function(data, event, source, pid) {lines} end"
