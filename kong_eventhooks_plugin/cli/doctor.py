@@ -2,7 +2,7 @@
 
 It reads and changes nothing, but for ``--send``. Limits: ``SECONDS`` for a call of the Admin API, of which ``PAGES`` of
 ``PAGE_SIZE`` plugins are read, and past which hooks are not compared; ``SKEW_SECONDS`` between two clocks;
-``FREE_SHARE`` of the disk.
+``FREE_SHARE`` of the disk; ``kong_losses`` has that of Kong's error log.
 """
 
 import grp
@@ -26,6 +26,7 @@ from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Origin, RestClient
 from kong_eventhooks_plugin.api.client.tls import ClientTls
 from kong_eventhooks_plugin.cli.api_calls import api_target
+from kong_eventhooks_plugin.cli.kong_losses import read_losses
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.cli.printing import FAILED, outcome, printable
 from kong_eventhooks_plugin.cli.readiness_text import Ready, held_hooks, sidecar_problems
@@ -189,6 +190,7 @@ def _kong(subject: Subject) -> Iterator[Finding]:
         with httpx.Client(base_url=settings.admin_url, headers=headers, timeout=SECONDS, trust_env=False) as kong:
             yield from _enabled(kong)
             yield from _instances(kong, subject.target)
+            yield from _losses(kong, Path(settings.socket_path))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
         yield Finding("fail", "kong", f"{settings.admin_url}: {error or type(error).__name__}", "is admin_url right?")
 
@@ -240,6 +242,26 @@ def _instances(kong: httpx.Client, target: ApiTarget) -> Iterator[Finding]:
         yield Finding("fail", "hooks", f"{name} is declared in Kong and not in force here", fix)
     if declared <= ours:
         yield Finding("ok", "hooks", f"{len(declared)} declared in Kong, all of them in force; {len(ours)} in all")
+
+
+def _losses(kong: httpx.Client, socket: Path) -> Iterator[Finding]:
+    """Say what Kong's own error log has of calls that were lost, where it is a file of this machine."""
+    answer = kong.get("/")
+    if answer.is_error:  # a Kong that started the sidecar itself has no answer (external plugins, Kong 3.9)
+        yield Finding("ok", "losses", f"not read: Kong answers {answer.status_code} when asked where its error log is")
+        return
+    configuration = answer.json().get("configuration", {})
+    log = Path(configuration.get("prefix", ""), configuration.get("proxy_error_log", "").partition(" ")[0])
+    try:
+        found = list(read_losses(log, socket))
+    except OSError as error:
+        look = "docs/operations.md, EventHooksKongTimers, has what to look for"
+        yield Finding("ok", "losses", f"not read: Kong's error log, {log}: {error.strerror}", look)
+        return
+    for loss in found:
+        yield Finding("warn", "losses", f"{loss.count} {loss.why}; the last at {loss.last}", loss.fix)
+    if not found:
+        yield Finding("ok", "losses", f"Kong dropped no call, says {log}")
 
 
 def _read_instances(kong: httpx.Client) -> list[dict[str, Any]] | None:

@@ -94,7 +94,30 @@ async def test_kong_does_not_know_the_plugin_or_the_hook(tmp_path: Path, unused_
         file = settings_file(tmp_path, world, listen=f"127.0.0.1:{unused_tcp_port}", admin_url=kong.url)
         seen = await asyncio.to_thread(doctor, file)
     assert seen.of("hooks") == ["warn  hooks      Kong has no instance of event-hooks"]
+    assert seen.of("losses") == [
+        "ok    losses     not read: Kong's error log, /srv/kong/no.log: No such file or directory"
+    ]
     assert seen.exit_code == 1
+
+
+async def test_what_kong_dropped_is_read_from_its_error_log(tmp_path: Path, unused_tcp_port: int) -> None:
+    world = World(tmp_path, tmp_path, Processes())
+    log = tmp_path / "error.log"
+    async with AdminNode() as kong:
+        kong.error_log = str(log)
+        file = settings_file(tmp_path, world, listen=f"127.0.0.1:{unused_tcp_port}", admin_url=kong.url)
+        log.write_text("")
+        well = await asyncio.to_thread(doctor, file)
+        log.write_text("2026/11/30 21:00:00 [error] 1#0: *1 failed to run log_by_lua*: boom\n")
+        raised = await asyncio.to_thread(doctor, file)
+    async with AdminNode(starts_plugin_server=True) as kong:
+        file = settings_file(tmp_path, world, listen=f"127.0.0.1:{unused_tcp_port}", admin_url=kong.url)
+        unknown = await asyncio.to_thread(doctor, file)
+    assert well.of("losses") == [f"ok    losses     Kong dropped no call, says {log}"]
+    [found] = raised.of("losses")
+    assert found.startswith("warn  losses     1 requests ended with an error of another plugin's log phase")
+    assert found.endswith("; the last at 2026/11/30 21:00:00")
+    assert unknown.of("losses") == ["ok    losses     not read: Kong answers 500 when asked where its error log is"]
 
 
 @pytest.mark.timeout(SECONDS)

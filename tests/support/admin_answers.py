@@ -241,6 +241,7 @@ class Answers:
         answer = json.loads((RECORDED / "pg-root.json").read_text())
         answer["node_id"] = self.node.node_id
         answer["configuration"]["database"] = "off" if self.node.dbless else "postgres"
+        answer["configuration"]["proxy_error_log"] = self.node.error_log
         if self.node.enterprise:
             answer |= {"edition": "enterprise", "version": "3.9.1.0"}
         return 200, answer

@@ -160,6 +160,7 @@ class AdminNode:
         self.node_id = str(uuid4())
         self.workers = [7651]  # their process ids; others after a reload
         self.empty_lists_as_objects = False
+        self.error_log = "/srv/kong/no.log"
         self.configuration_hash = "0" * 32  # Kong's for no configuration
         self.plugins_enabled = sorted(self.schemas.plugin_answers)
         self.groups: dict[tuple[str, str], None] = {}  # Enterprise: (consumer group's id, consumer's id)
