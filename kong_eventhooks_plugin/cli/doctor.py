@@ -259,7 +259,7 @@ def _losses(kong: httpx.Client, socket: Path) -> Iterator[Finding]:
         yield Finding("ok", "losses", f"not read: Kong's error log, {log}: {error.strerror}", look)
         return
     for loss in found:
-        yield Finding("warn", "losses", f"{loss.count} {loss.why}; the last at {loss.last}", loss.fix)
+        yield Finding("warn", "losses", f"{loss.calls} {loss.why}; the last at {loss.last}", loss.fix)
     if not found:
         yield Finding("ok", "losses", f"Kong dropped no call, says {log}")
 

@@ -17,7 +17,7 @@ BYTES: Final = 16 << 20
 class Loss(NamedTuple):
     """Calls that were lost in one way; ``last`` is Kong's local time."""
 
-    count: int
+    calls: int
     last: str
     why: str
     fix: str

@@ -20,7 +20,7 @@ FULL = "11: Resource temporarily unavailable"
 def seen(folder: Path, *lines: str) -> list[tuple[int, str, str]]:
     log = folder / "error.log"
     log.write_text("".join(lines))
-    return [(loss.count, loss.last, loss.why.split(" ", 1)[0]) for loss in read_losses(log, SOCKET)]
+    return [(loss.calls, loss.last, loss.why.split(" ", 1)[0]) for loss in read_losses(log, SOCKET)]
 
 
 def test_each_kind_is_counted_with_its_last_time(tmp_path: Path) -> None:
