@@ -44,6 +44,9 @@ OF_CALL = 5
 """Columns of the rows of ``write`` that are of the call: its time first, at last whether it has written. The last row
 has them; the others have a delivery, behind these."""
 
+OVERLAP = 1.0
+"""Seconds: so much earlier than the last answer one may be that was on its way longer, by a clock that goes right."""
+
 Work = Callable[[Transaction], Awaitable[T]]
 
 
@@ -77,7 +80,7 @@ class StoreClock:
     def _note(self, here: float, now: float) -> float:
         if self._database:
             self._ahead = now - here
-        self.was_set_back |= now < self._last
+        self.was_set_back |= now < self._last - OVERLAP
         self._last = now
         return now
 

@@ -10,6 +10,7 @@ from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, EventFilter, Offer, QueueLimits, Receipt
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue, horizon, transaction
+from kong_eventhooks_plugin.queue.postgresql.lane import StoreClock
 from tests.support.clock import FakeClock
 from tests.support.queue import NAME, SOURCE, delivered, event, id_of, offer
 from tests.unit.queue.postgresql.conftest import Opener
@@ -168,3 +169,14 @@ async def test_a_node_that_was_idle_for_a_day_goes_on(opened: Opener, clock: Fak
         await other.sweep()
         assert (await idle.offer(offer(2))).fired == ("h",)
         assert (await other.stats()).per_hook == {"h": 2}
+
+
+def test_answers_that_overtake_each_other_are_no_clock_that_was_set_back() -> None:
+    """Each sweep would look through all deliveries that wait."""
+    clock = StoreClock(FakeClock(), database=True)
+    clock.was_set_back = False
+    for now in (100.0, 99.5, 101.0, 100.2):
+        clock.note(now)
+    assert not clock.was_set_back
+    clock.note(90.0)
+    assert clock.was_set_back
