@@ -410,9 +410,18 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
     except msgspec.ValidationError as error:
         choices = _choices(hint)
         examples = (f"; for example {example}" for meta in _metas(hint) for example in meta.examples or ())
-        advice = f"; one of: {', '.join(choices)}" if choices else "".join(examples)
+        advice = "" if choices else "".join(examples)
         advice += did_you_mean(value, choices) if isinstance(value, str) else ""
-        raise SettingsError(f"{origin}: {key}: {error}{advice}") from error
+        given = f", not {value!r}" if _shown(hint) else ""
+        raise SettingsError(
+            f"{origin}: {key}: expected {_accepted(key, hint).replace('`', '')}{given}{advice}"
+        ) from error
+
+
+def _shown(hint: Any) -> bool:
+    """Return whether a wrong value is shown: a text may be an address with a password."""
+    kind = plain(hint)
+    return kind is not str and (get_origin(kind) is Literal or all(_shown(part) for part in get_args(kind)))
 
 
 def _choices(hint: Any) -> tuple[str, ...]:
@@ -505,7 +514,12 @@ def markdown() -> str:
     rows = []
     for setting in described():
         default = "unset" if setting.default in (None, ()) else f"`{literal(setting.default)}`"
-        row = (f"`{setting.name}`<br>`{setting.flag}`", _value(setting), default, setting.description)
+        row = (
+            f"`{setting.name}`<br>`{setting.flag}`",
+            _accepted(setting.name, setting.hint),
+            default,
+            setting.description,
+        )
         rows.append(f"| {' | '.join(row)} |\n")
     return _HEAD + "".join(rows)
 
@@ -513,17 +527,17 @@ def markdown() -> str:
 _NAMES = {str: "text", int: "integer", float: "number"}
 
 
-def _value(setting: Described) -> str:
+def _accepted(key: str, hint: Any) -> str:
     """Return what a setting accepts, with its range: ``integer, 1 to 1,000``."""
-    kind = plain(setting.hint)
+    kind = plain(hint)
     if kind is bool:
         return "`true`, `false`"
     list_of = "list of " if get_origin(kind) is tuple else ""
-    if choices := _choices(setting.hint):
+    if choices := _choices(hint):
         return list_of + ", ".join(f"`{choice}`" for choice in choices)
     one = plain(next((part for part in get_args(kind) if part is not type(None)), kind))
-    name = "seconds" if setting.name.endswith("_seconds") else _NAMES[one]
-    return list_of + name + _range(list(_metas(setting.hint)))
+    name = "seconds" if key.endswith("_seconds") else _NAMES[one]
+    return list_of + name + _range(list(_metas(hint)))
 
 
 def _range(metas: Sequence[Meta]) -> str:
