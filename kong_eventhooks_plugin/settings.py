@@ -413,9 +413,8 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
         advice = "" if choices else "".join(examples)
         advice += did_you_mean(value, choices) if isinstance(value, str) else ""
         given = f", not {value!r}" if _shown(hint) else ""
-        raise SettingsError(
-            f"{origin}: {key}: expected {_accepted(key, hint).replace('`', '')}{given}{advice}"
-        ) from error
+        accepted = _accepted(key, hint).replace("`", "")
+        raise SettingsError(f"{origin}: {key}: expected {accepted}{given}{advice}") from error
 
 
 def _shown(hint: Any) -> bool:
@@ -514,12 +513,8 @@ def markdown() -> str:
     rows = []
     for setting in described():
         default = "unset" if setting.default in (None, ()) else f"`{literal(setting.default)}`"
-        row = (
-            f"`{setting.name}`<br>`{setting.flag}`",
-            _accepted(setting.name, setting.hint),
-            default,
-            setting.description,
-        )
+        accepted = _accepted(setting.name, setting.hint)
+        row = (f"`{setting.name}`<br>`{setting.flag}`", accepted, default, setting.description)
         rows.append(f"| {' | '.join(row)} |\n")
     return _HEAD + "".join(rows)
 
