@@ -59,14 +59,19 @@ def _tls(error: Any, peer: str) -> str:
     if isinstance(cause, ssl.SSLCertVerificationError):
         return f"certificate refused: {cause.verify_message}"
     reason = getattr(cause, "reason", None) or "handshake"
-    return f"TLS failed: {peer} asks for a client certificate" if _ASKS in reason else f"TLS failed: {reason}"
+    said = next((f"{peer} {text}" for part, text in _TLS_REASONS.items() if part in reason), reason)
+    return f"TLS failed: {said}"
 
 
 def _overrun(error: Any, peer: str) -> str:
     return f"{peer} sent {error}"
 
 
-_ASKS: Final = "CERTIFICATE_REQUIRED"
+_TLS_REASONS: Final = {
+    "CERTIFICATE_REQUIRED": "asks for a client certificate",
+    "WRONG_VERSION_NUMBER": "does not speak TLS; is its URL http://?",
+}
+"""OpenSSL's reasons in words."""
 
 _OURS: Final = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 """What this process or this machine lacks: no fault of the peer's."""

@@ -103,3 +103,15 @@ def test_an_endpoint_that_asks_for_a_certificate_in_vain_is_named(tmp_path: Path
     error.__cause__ = alert.value
     found = http_error(error, "the endpoint")
     assert (found.kind, str(found)) == ("tls", "TLS failed: the endpoint asks for a client certificate")
+
+
+def test_an_endpoint_without_tls_says_so() -> None:
+    client = ssl.create_default_context().wrap_bio(
+        came := ssl.MemoryBIO(), ssl.MemoryBIO(), server_hostname="a.example"
+    )
+    came.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+    with pytest.raises(ssl.SSLError) as failed:
+        client.do_handshake()
+    assert str(http_error(failed.value, "the endpoint")) == (
+        "TLS failed: the endpoint does not speak TLS; is its URL http://?"
+    )
