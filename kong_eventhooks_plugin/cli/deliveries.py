@@ -157,7 +157,9 @@ def _attempt(one: dict[str, Any]) -> str:
     line = f"attempt {one['number']}  {when(one['started_at'])}  {one['outcome']} in {took}{status}"
     cut = "..." if len(one["body"]) > BODY_SHOWN else ""
     body = "".join(f"\n    {each}" for each in f"{one['body'][:BODY_SHOWN]}{cut}".splitlines())
-    return f"{line}{f'  {why}' if why else ''}{body}"
+    location = next((value for name, value in one["headers"].items() if name.lower() == "location"), None)
+    final = f"\n    location: {location}" if one["error"] == "redirect" and location is not None else ""
+    return f"{line}{f'  {why}' if why else ''}{final}{body}"
 
 
 @command.command("replay")

@@ -136,7 +136,12 @@ def delete_hook(hook: str, target: ApiTarget) -> None:
 def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
     """Send the ping of the hook with the name or id HOOK."""
     with api_client(target, hook) as client:
-        sent = client.call("GET", "event-hooks", hook, "ping")
+        try:
+            sent = client.call("GET", "event-hooks", hook, "ping")
+        except RemoteError as error:
+            if "does not support 'ping'" in str(error):
+                raise RemoteError(f"{error}; use 'kong-event-hooks hooks test {hook}'") from error
+            raise
     click.echo(pretty(sent) if as_json else f"the ping of hook '{hook}' arrived")
 
 

@@ -179,6 +179,12 @@ async def test_recorded_events(api: Api) -> None:
         await ask(api, "events", "list", "--hook", "nope")
 
 
+async def test_a_ping_of_a_hook_without_pings_names_the_test(api: Api) -> None:
+    await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
+    with pytest.raises(RemoteError, match=r"does not support 'ping'; use 'kong-event-hooks hooks test a'$"):
+        await ask(api, "hooks", "ping", "a")
+
+
 async def test_replay(api: Api) -> None:
     hook = await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
     ids = [delivery_id((await api.service.events.publish("x", {"n": n})).event_id, hook.id) for n in range(3)]

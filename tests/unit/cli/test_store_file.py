@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.cli import store_file
 from kong_eventhooks_plugin.cli.deliveries import describe
 from kong_eventhooks_plugin.cli.printing import table
 from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.model.delivery import Delivery
+from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 
 
@@ -37,3 +37,14 @@ def test_an_events_data_cannot_steer_the_terminal() -> None:
     printed = describe(body)
     assert printed == "".join(each for each in printed if each.isprintable() or each == "\n")
     assert '"path": "/\ufffd2J\ufffd"' in printed
+
+
+def test_a_redirect_shows_where_to() -> None:
+    event = Event(id="e", source="custom", event="x", data={}, time=1.0)
+    delivery = Delivery(
+        id="d", hook_id="h", event=event, source="custom", state="pending", attempts=1, created_at=1.0, due_at=1.0
+    )
+    headers = (("Location", "https://b.example/"),)
+    attempt = Attempt(1, 1.0, 0.01, "retry", "redirect", "answered 302", 302, b"moved", headers)
+    body = builtins(Presenter(lambda _: None).delivery_detail(DeliveryDetail(delivery, (attempt,))))
+    assert "answered 302\n    location: https://b.example/\n    moved" in describe(body)
