@@ -59,6 +59,7 @@ class EventPages:
         values = {
             "events": [service.presenter.accepted(each) for each in page.events],
             "given": given,
+            "held_back": held_back,
             "filtered": any(given.values()),
             "offset": query.get("offset", ""),
             "next": page.next_offset,

@@ -178,7 +178,7 @@ class OverviewMaker:
                 details.append(f"the next attempt is in {span(until - self._clock())}")
             waiting = ready.queue.get("per_hook", {}).get(name, 0)
             if waiting:
-                details.append(f"{number(waiting)} deliveries wait")
+                details.append("1 delivery waits" if waiting == 1 else f"{number(waiting)} deliveries wait")
             level: Level = "note" if reason in {"endpoint_held", "breaker_probing"} else "warn"
             yield Problem(
                 f"held {hook.id} {reason.partition('_')[0]}",

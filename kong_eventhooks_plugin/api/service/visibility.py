@@ -68,7 +68,11 @@ def _kinds(reasons: Mapping[str, str]) -> dict[str, str | None]:
 
 
 def _counted(errors: tuple[str, ...]) -> tuple[str, ...]:
-    return (f"{len(errors)} of them; send the admin token to read them",) if errors else ()
+    return (
+        (f"{len(errors)} {'error' if len(errors) == 1 else 'errors'}; send the admin token to read what",)
+        if errors
+        else ()
+    )
 
 
 def _config(config: Mapping[str, Any]) -> dict[str, Any]:

@@ -311,6 +311,13 @@ async def test_a_hooks_dead_letters_are_replayed_together(api: Api) -> None:
         assert "1 delivery is due now." in visible(page.text)
 
 
+async def test_nothing_was_held_back(api: Api) -> None:
+    async with console_of(api) as browser:
+        await browser.log_in()
+        assert "No hook that an event was for was held back." in await opened(browser, "/console/held-back")
+        assert "An event is kept where some hook subscribes to it." in await opened(browser, "/console/events")
+
+
 async def test_what_was_held_back_and_why(api: Api) -> None:
     await three(api)
     await api.service.hooks.create({"name": "off-one", "source": "custom", "handler": "log", "enabled": False})

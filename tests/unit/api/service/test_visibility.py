@@ -200,7 +200,7 @@ async def test_the_health_pages_without_the_token(planted: Api, monkeypatch: pyt
         ready = msgspec.json.decode((await client.get("/readyz")).content)
     assert told.count(SECRET) == 9
     assert (ready["status"], ready["store"]) == ("unready", "unavailable")
-    assert ready["errors"] == ["2 of them; send the admin token to read them"]
+    assert ready["errors"] == ["2 errors; send the admin token to read what"]
     assert ready["held"] == dict.fromkeys(("a", "d", "f", "l"), "unresolved")
 
 
