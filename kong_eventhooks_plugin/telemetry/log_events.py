@@ -18,7 +18,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "api_accept_failed": "A connection to the address `setting` could not be accepted; tried again.",
     "api_hooks_refresh_failed": "Hooks that another process over the same store made could not be read; tried again.",
     "api_hooks_shadowed": "`hooks` definitions that the API made are dropped: they are declared elsewhere now.",
-    "api_listening": "The REST API, the health pages and /metrics are served on `port`.",
+    "api_listening": "The REST API, the console, the health pages and /metrics are served on `port`.",
     "api_tls_handshake_failed": "A caller of `setting` and the API did not agree on TLS; `reason` is OpenSSL's.",
     "attempt_failed": "An attempt of a delivery failed; the next one is due at `due_at`.",
     "attempt_unsettled": "An attempt ended because of a bug before its outcome was recorded; it is delivered again.",

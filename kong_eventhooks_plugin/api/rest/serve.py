@@ -76,9 +76,16 @@ async def run_rest(app: web.Application, listener: Listener, listen: str) -> Non
         (OSError,),
         lambda error: log.warning("address_in_use", setting=listener.setting, error=error),
     )
-    paths = "/event-hooks /deliveries /events /readyz /metrics"
-    log.info("api_listening", port=server.port, tls=listener.secure, paths=paths)
+    log.info("api_listening", port=server.port, tls=listener.secure, paths=main_paths(app))
     try:
         await asyncio.Event().wait()
     finally:
         await server.stop()
+
+
+def main_paths(app: web.Application) -> str:
+    """Return what somebody who reads the log may open: ``/`` is the console, where there is one."""
+    served = {resource.canonical for resource in app.router.resources()}
+    return " ".join(
+        path for path in ("/", "/event-hooks", "/deliveries", "/events", "/readyz", "/metrics") if path in served
+    )
