@@ -170,32 +170,33 @@ class KongLog(LogFields, gc=False):
     consumer_data: dict[str, Any] = {}
     scope: EventScope = NOWHERE
     """The request's entities by their aliases."""
+    asked_service: bool = False
+    """Whether Kong asked the service before this request ended.
 
-    @property
-    def asked_service(self) -> bool:
-        """Return whether Kong asked the service before this request ended.
-
-        Where it buffers the answer there is a status only of a service that answered (seen: 502 and 504 behind
-        event-hooks-crud), but always a try.
-        """
-        return bool(self.upstream_status) or bool(self.attempts())
+    Where it buffers the answer there is a status only of a service that answered (seen: 502 and 504 behind
+    event-hooks-crud), but always a try.
+    """
 
     def attempts(self) -> list[Try]:
         """Return the tries that had an address, oldest first; none where they are malformed.
 
         The last one has no address where the balancer had no target for it.
         """
-        if len(self.tries) <= _EMPTY_LIST:
-            return []
-        try:
-            return [each for each in _tries_decoder.decode(self.tries) if each.ip is not None]
-        except (msgspec.DecodeError, UnicodeError):
-            return []
+        return _attempts(self.tries)
 
     def started_seconds(self, otherwise: float) -> float:
         """Return when the request started, in Unix seconds; ``otherwise`` without a credible time."""
         started = self.started_at
         return started / 1000 if started is not None and 0 < started < _LATEST_START else otherwise
+
+
+def _attempts(tries: msgspec.Raw) -> list[Try]:
+    if len(tries) <= _EMPTY_LIST:
+        return []
+    try:
+        return [each for each in _tries_decoder.decode(tries) if each.ip is not None]
+    except (msgspec.DecodeError, UnicodeError):
+        return []
 
 
 def entity_data(entity: LogService | LogConsumer | LogReference | None) -> dict[str, Any]:
@@ -234,10 +235,19 @@ class _Entities:
     def __init__(self, kind: type[_Entity]) -> None:
         self._decode = msgspec.json.Decoder(kind | None, strict=False).decode
         self._known: dict[bytes, _Known] = {}
+        self._last: tuple[msgspec.Raw, _Known] = _NOTHING, _known(None)
 
     def read(self, raw: msgspec.Raw) -> _Known:
         """Return an entity; raises as the decoder does."""
-        key = bytes(raw)
+        last, found = self._last
+        if raw == last:  # most often in a flood, at a quarter of a look-up's cost
+            return found
+        found = self._find(bytes(raw))
+        if len(raw) <= REMEMBERED_BYTES:
+            self._last = raw.copy(), found
+        return found
+
+    def _find(self, key: bytes) -> _Known:
         found = self._known.get(key)
         if found is None:
             found = _known(self._decode(key) if key else None)
@@ -271,6 +281,7 @@ def _with_entities(read: _Read, services: _Known, routes: _Known, consumers: _Kn
         read.source, read.client_ip, read.started_at, read.upstream_status, read.workspace_name, read.tries,
         read.request, read.response, service, route, consumer, service_data, route_data, consumer_data,
         EventScope(service_aliases, route_aliases, consumer_aliases),
+        bool(read.upstream_status) or bool(_attempts(read.tries)),
     )  # fmt: skip
 
 

@@ -69,7 +69,8 @@ class ExceededLimit(NamedTuple):
 
         Kong lets a request through while something is left, so a limit of 2.5 lets 3 through.
         """
-        return None if self.limit is None else int(-(-self.limit // 1)) + 1
+        limit = self.limit
+        return limit if limit is None else limit + 1 if type(limit) is int else int(-(-limit // 1)) + 1
 
 
 class RemainingLimit(NamedTuple):

@@ -13,8 +13,8 @@ NOWHERE: Final = {"id": None, "hostname": None}
 """What ``node`` is where nothing says it."""
 
 
-def request_event(source: SourceEntry, log: KongLog, seen: LogObservation, own: dict[str, Any], *parts: str) -> Event:
-    """Build the only event of ``source``; see ``RequestSource.event``.
+class RequestEvents:
+    """Builds the only event of a source; see ``RequestSource.event``.
 
     The event's time is when we saw it: the end-to-end metric starts there, and with one clock for it and the
     delivery it cannot come out negative. Its id comes from when the request started and from Kong's request
@@ -24,27 +24,37 @@ def request_event(source: SourceEntry, log: KongLog, seen: LogObservation, own: 
     on_change compares what identifies a consumer and a service, not all that the data has of them: any DB-less reload
     renews their timestamps.
     """
-    (entry,) = source.events
-    request = log.request
-    values = {
-        "consumer": log.consumer_data,
-        "ip": log.client_ip,
-        "service": log.service_data,
-        "route": log.route_data,
-        "request": {"method": request.method, "path": request.path, "id": request.id},
-        "node": NOWHERE if seen.node is None else seen.node.data(),
-        **own,
-    }
-    return Event(
-        id=event_id(log.started_seconds(seen.seen_at), request.id or uuid4().hex, source.name, entry.name, *parts),
-        source=source.name,
-        event=entry.name,
-        data={field.name: values[field.name] for field in entry.fields},
-        time=seen.seen_at,
-        scope=log.scope,
-        unique=entry.unique,
-        compared=COMPARED,
-    )
+
+    def __init__(self, source: SourceEntry) -> None:
+        (entry,) = source.events
+        self._source = source.name
+        self._event = entry.name
+        self._unique = entry.unique
+        self._blank = dict.fromkeys(field.name for field in entry.fields)
+
+    def build(self, log: KongLog, seen: LogObservation, own: dict[str, Any], *parts: str) -> Event:
+        request = log.request
+        data: dict[str, Any] = self._blank.copy()  # in the fields' order, at a fifth of a comprehension's cost
+        data["consumer"] = log.consumer_data
+        data["ip"] = log.client_ip
+        data["service"] = log.service_data
+        data["route"] = log.route_data
+        data["request"] = {"method": request.method, "path": request.path, "id": request.id}
+        data["node"] = NOWHERE if seen.node is None else seen.node.data()
+        data.update(own)
+        if len(data) > len(self._blank):  # not every source has all of them
+            data = {name: data[name] for name in self._blank}
+        started = log.started_seconds(seen.seen_at)
+        return Event(
+            id=event_id(started, request.id or uuid4().hex, self._source, self._event, *parts),
+            source=self._source,
+            event=self._event,
+            data=data,
+            time=seen.seen_at,
+            scope=log.scope,
+            unique=self._unique,
+            compared=COMPARED,
+        )
 
 
 COMPARED: Final = {

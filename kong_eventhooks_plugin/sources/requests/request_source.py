@@ -25,11 +25,11 @@ class RequestSource:
     entry: ClassVar["SourceEntry"]
 
     def __init__(self, attribution: Attribution = HEADERS_ALONE, percent: float = 100.0) -> None:
-        from kong_eventhooks_plugin.sources.requests.request_event import request_event
+        from kong_eventhooks_plugin.sources.requests.request_event import RequestEvents
 
         self._attribution = attribution
         self._percent = percent
-        self._request_event = request_event
+        self._events = RequestEvents(self.entry)
 
     @property
     def name(self) -> str:
@@ -48,4 +48,4 @@ class RequestSource:
 
         ``parts`` distinguish it from others of the same source and request.
         """
-        return self._request_event(self.entry, log, seen, own, *parts)
+        return self._events.build(log, seen, own, *parts)

@@ -195,7 +195,7 @@ class TestAiHeaders:
     def test_it_never_answers_after_the_service_did(self) -> None:
         headers = {"x-ai-ratelimit-remaining-30-a": "0", "x-ai-ratelimit-retry-after": "5"}
         assert by_ai_rate_limiting(KongLog(upstream_status="", response=LogResponse(headers))) is not None
-        assert by_ai_rate_limiting(KongLog(upstream_status="200", response=LogResponse(headers))) is None
+        assert by_ai_rate_limiting(KongLog(response=LogResponse(headers), asked_service=True)) is None
 
     def test_the_first_provider_of_two(self) -> None:
         got = self.read(remaining_30_b="0", limit_30_b="5", remaining_30_a="0", limit_30_a="4", retry_after="9")

@@ -28,7 +28,7 @@ def before_service(headers: dict[str, Any]) -> KongLog:
 
 
 def after_service(headers: dict[str, Any]) -> KongLog:
-    return KongLog(source="kong", upstream_status="200", response=LogResponse(headers))
+    return KongLog(source="kong", upstream_status="200", response=LogResponse(headers), asked_service=True)
 
 
 class TestRateLimiting:
