@@ -3,6 +3,7 @@
 It has headers of its own (``ai_rate_headers``), which identify it also where the node's plugins are unknown.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from kong_eventhooks_plugin.sources.entry import EventEntry, EventField, SourceEntry
@@ -73,7 +74,7 @@ ENTRY = SourceEntry(
 class AiRateLimitingAdvanced(LimitSource):
     entry = ENTRY
 
-    def values(self, log: "KongLog", verdict: "LimitVerdict") -> dict[str, Any]:
+    def values(self, log: "KongLog", verdict: "LimitVerdict") -> Mapping[str, Any]:
         """Return the limit without a rate: the plugin counts tokens, and says only that none are left."""
         shared = super().values(log, verdict)
         own = {"rate": None, "provider": shared["limit_name"], "strategy": verdict.strategy}

@@ -31,6 +31,7 @@ first, too.
 """
 
 from collections.abc import Callable, Collection
+from functools import lru_cache
 from typing import TYPE_CHECKING, Final, Literal, NamedTuple
 
 from kong_eventhooks_plugin.kong.admin_api.active_plugins import ActivePlugins
@@ -77,6 +78,10 @@ class LimitVerdict(NamedTuple):
     exceeded: ExceededLimit | None
     attributed: Literal["headers", "plugins", "inferred"]
     strategy: str | None = None
+
+
+_verdict_of = lru_cache(maxsize=256)(LimitVerdict)
+"""As ``rate_headers`` keeps exceeded limits."""
 
 
 class Attribution:
@@ -173,7 +178,7 @@ def _before(log: "KongLog", status: int, known: Known, *, named: bool) -> LimitV
         )
         if of_ai is not None and can_be:
             return _of_ai(of_ai, able or ())
-    return exceeded and LimitVerdict(_owner(exceeded, able) if able else RATE_LIMITING, exceeded, "headers")
+    return exceeded and _verdict_of(_owner(exceeded, able) if able else RATE_LIMITING, exceeded, "headers")
 
 
 def _proven(read: _Reader, log: "KongLog", status: int, known: Known, plugins: frozenset[str]) -> ExceededLimit | None:

@@ -1,5 +1,7 @@
 """What the sources of exceeded rate limits have in common: ``attribution`` decides which plugin refused."""
 
+from collections.abc import Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final
 
 from kong_eventhooks_plugin.sources.entry import EventEntry
@@ -29,17 +31,22 @@ class LimitSource(RequestSource):
             return []
         return [self.event(log, seen, self.values(log, verdict))]
 
-    def values(self, log: "KongLog", verdict: "LimitVerdict") -> dict[str, Any]:
+    def values(self, log: "KongLog", verdict: "LimitVerdict") -> Mapping[str, Any]:
         """Return the fields that are about the limit, of any plugin."""
-        exceeded = verdict.exceeded or _UNKNOWN
-        return {
-            "rate": exceeded.rate,
-            "limit": exceeded.limit,
-            "window": exceeded.window,
-            "retry_after": exceeded.retry_after,
-            "limit_name": exceeded.name,
-            "attributed": verdict.attributed,
-        }
+        return _values(verdict)
+
+
+@lru_cache(maxsize=256)
+def _values(verdict: "LimitVerdict") -> Mapping[str, Any]:
+    exceeded = verdict.exceeded or _UNKNOWN
+    return {
+        "rate": exceeded.rate,
+        "limit": exceeded.limit,
+        "window": exceeded.window,
+        "retry_after": exceeded.retry_after,
+        "limit_name": exceeded.name,
+        "attributed": verdict.attributed,
+    }
 
 
 def exceeded_event(description: str, api_description: str | None = None) -> EventEntry:

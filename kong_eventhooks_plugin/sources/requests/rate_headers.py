@@ -28,6 +28,7 @@ Limits: a number over 2**53 is no limit of Kong's and is not read; of a repeated
 
 import re
 from collections.abc import Collection, Iterable, Mapping
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from kong_eventhooks_plugin.sources.requests.plugin_limits import SECONDS, Limit, seconds_of
@@ -73,6 +74,10 @@ class ExceededLimit(NamedTuple):
         return limit if limit is None else limit + 1 if type(limit) is int else int(-(-limit // 1)) + 1
 
 
+_exceeded = lru_cache(maxsize=256, typed=True)(ExceededLimit)
+"""Most often it is a limit that was exceeded before: finding it takes half of making it."""
+
+
 class RemainingLimit(NamedTuple):
     limit: int | float
     remaining: int | float
@@ -94,7 +99,7 @@ def by_rate_limiting(log: "KongLog", expected: Collection[Limit] = ()) -> Exceed
         if key in headers:
             for limit, remaining in _pairs(headers, window):
                 if remaining == 0 and (not expected or _is_expected(limit, window, None, expected)):
-                    return ExceededLimit(limit, window, None, seconds(retry))
+                    return _exceeded(limit, window, None, seconds(retry))
     return None
 
 

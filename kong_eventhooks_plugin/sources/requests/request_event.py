@@ -1,5 +1,6 @@
 """The event of a finished request: its id, and how it names who asked for what."""
 
+from collections.abc import Mapping
 from typing import Any, Final
 from uuid import uuid4
 
@@ -32,7 +33,7 @@ class RequestEvents:
         self._unique = entry.unique
         self._blank = dict.fromkeys(field.name for field in entry.fields)
 
-    def build(self, log: KongLog, seen: LogObservation, own: dict[str, Any], *parts: str) -> Event:
+    def build(self, log: KongLog, seen: LogObservation, own: Mapping[str, Any], *parts: str) -> Event:
         request = log.request
         data: dict[str, Any] = self._blank.copy()  # in the fields' order, at a fifth of a comprehension's cost
         data["consumer"] = log.consumer_data

@@ -5,6 +5,7 @@ these sources and Kong waits for ``plugin-info``, which reads the catalogue: so 
 imports nothing but ``typing`` and ``re`` itself.
 """
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from kong_eventhooks_plugin.sources.requests.attribution import HEADERS_ALONE, Attribution
@@ -43,7 +44,7 @@ class RequestSource:
         """Return what happened, most often nothing. May raise: it is counted, and other sources still run."""
         raise NotImplementedError
 
-    def event(self, log: "KongLog", seen: "LogObservation", own: dict[str, Any], *parts: str) -> "Event":
+    def event(self, log: "KongLog", seen: "LogObservation", own: Mapping[str, Any], *parts: str) -> "Event":
         """Build the event from the source's ``own`` fields and those that many share, in the entry's order.
 
         ``parts`` distinguish it from others of the same source and request.
