@@ -40,7 +40,7 @@ from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.lifecycle import LifecycleNotifier
 from kong_eventhooks_plugin.kong.plugin_server.msgpack_rpc import exact
 from kong_eventhooks_plugin.kong.plugin_server.pdk import PdkRequest
-from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, Observation, submit_observation
+from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, Observation, all_steps, submit_observation
 from kong_eventhooks_plugin.kong.plugin_server.socket_errors import SocketErrors
 from kong_eventhooks_plugin.kong.wire.values import checked
 from kong_eventhooks_plugin.telemetry.metrics import Counts
@@ -260,7 +260,7 @@ class PdkPlugins(KongPdkPluginServer):  # type: ignore[misc] # kong-pdk ships no
         return None
 
     def _drive(self, plugin: str, phase: str, kong: Any) -> Observation | None:
-        steps = PHASES[plugin, phase](self._host, self._clock)
+        steps = all_steps(PHASES[plugin, phase], self._host, self._clock)
         if steps is None:
             return None
         unreadable: BadMessage | None = None

@@ -17,7 +17,13 @@ from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.connection_state import ASKING, COMMITTING, READY, State
 from kong_eventhooks_plugin.kong.plugin_server.contract import Committed
 from kong_eventhooks_plugin.kong.plugin_server.pdk import NO_REQUEST, PdkRequest
-from kong_eventhooks_plugin.kong.plugin_server.phases import Observation, Steps, forward_log_lines, submit_observation
+from kong_eventhooks_plugin.kong.plugin_server.phases import (
+    Begun,
+    FirstRequest,
+    Observation,
+    forward_log_lines,
+    submit_observation,
+)
 from kong_eventhooks_plugin.kong.plugin_server.server_context import CallRoute, ServerContext
 from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
 from kong_eventhooks_plugin.kong.wire.answers import FINISHED, finished
@@ -81,7 +87,7 @@ class PhaseRun:
         self._pdk_calls = context.pdk_calls
         self._write = writer.write
         self._echo = b""
-        self._steps: Steps | None = None
+        self._steps: Begun | None = None
         self._request = NO_REQUEST
         self.known_answers = NO_REQUEST.known
         self._started = 0.0
@@ -102,7 +108,7 @@ class PhaseRun:
             if steps is None:
                 self._connection.answer(FINISHED[len(echo)] + echo)  # as _finish, without calls
                 return
-            request = next(steps)
+            request = steps.request if type(steps) is FirstRequest else next(steps)
         except StopIteration as done:
             self._started = self._monotonic()
             self._submit(done.value)
@@ -147,15 +153,21 @@ class PhaseRun:
         """Send the phase Kong's answer, or throw the ``BadMessage`` that is counted already where it is unreadable."""
         steps: Any = self._steps  # there is one: the state says so
         try:
-            request = steps.throw(value) if unreadable else steps.send(value)
+            if unreadable:
+                request = steps.throw(value)
+            elif type(steps) is FirstRequest:
+                steps = self._steps = steps.then(self._host, self._clock, value)
+                if steps is None:
+                    connection, echo = self._connection, self._echo
+                    connection.state = READY  # as _finish
+                    connection.answer(FINISHED[len(echo)] + echo)
+                    return
+                request = next(steps)
+            else:
+                request = steps.send(value)
         except StopIteration as done:
             self._steps = None
-            if done.value is None:
-                connection, echo = self._connection, self._echo
-                connection.state = READY  # as _finish
-                connection.answer(FINISHED[len(echo)] + echo)
-            else:
-                self._submit(done.value)
+            self._submit(done.value)
         except BadMessage as error:
             if not unreadable:
                 self._count_bad_answer(error)

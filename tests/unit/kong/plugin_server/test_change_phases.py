@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.cli.demo.recording import RecordedCall
 from kong_eventhooks_plugin.errors import BadMessage
 from kong_eventhooks_plugin.kong.plugin_server.instances import PluginInstances
 from kong_eventhooks_plugin.kong.plugin_server.kong_pdk_adapter import KongPdkServer
-from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, READS
+from kong_eventhooks_plugin.kong.plugin_server.phases import PHASES, READS, all_steps
 from kong_eventhooks_plugin.kong.wire import pluginsocket_pb2 as pb
 from kong_eventhooks_plugin.kong.wire.calls import encode_echo
 from kong_eventhooks_plugin.kong.wire.frames import FRAME_BYTES, encode_frame
@@ -82,7 +82,7 @@ def written(name: str, args: tuple[Any, ...]) -> str:
 def drive(host: RecordingHost, answers: Mapping[str, Any]) -> tuple[list[str], Any]:
     """Run the phase by hand; return what it asked and what it saw. ``UNREADABLE`` is thrown as a driver does."""
     asked: list[str] = []
-    steps = PHASES[CRUD, "response"](host.plugin_host(), lambda: NOW)
+    steps = all_steps(PHASES[CRUD, "response"], host.plugin_host(), lambda: NOW)
     if steps is None:
         return asked, None
     try:
@@ -97,7 +97,7 @@ def drive(host: RecordingHost, answers: Mapping[str, Any]) -> tuple[list[str], A
 
 class TestByHand:
     def test_nobody_hears_nothing_is_asked(self) -> None:
-        assert PHASES[CRUD, "response"](RecordingHost(429).plugin_host(), lambda: NOW) is None
+        assert all_steps(PHASES[CRUD, "response"], RecordingHost(429).plugin_host(), lambda: NOW) is None
 
     def test_a_change(self) -> None:
         assert drive(RecordingHost(hears_changes=True), GRACE) == (list(OF_A_CHANGE), SEEN)

@@ -714,6 +714,7 @@ class TestTheEnd:
     def test_a_call_that_dies_closes_its_phase(self) -> None:
         peer = Peer(RecordingHost(429))
         peer.event(peer.start())
+        peer.send(LIMITED)
         steps = peer.connection._phase._steps
         assert steps is not None
         peer.connection.connection_lost(None)

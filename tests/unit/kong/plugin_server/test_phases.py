@@ -15,6 +15,7 @@ from kong_eventhooks_plugin.kong.plugin_server.phases import (
     PHASES,
     Observation,
     Steps,
+    all_steps,
     submit_observation,
 )
 from kong_eventhooks_plugin.model.kong_node import KongNode, NodeIdentity
@@ -50,7 +51,7 @@ def _without_log(seen: Observation | None) -> Observation | None:
 
 def run(host: RecordingHost, plugin: str, phase: str, **answers: Any) -> tuple[list[str], Observation | None]:
     named = {STATUS: answers.get("status"), LOG: answers.get("log"), METHOD: answers.get("method")}
-    return drive(PHASES[plugin, phase](host.plugin_host(), lambda: NOW), named)
+    return drive(all_steps(PHASES[plugin, phase], host.plugin_host(), lambda: NOW), named)
 
 
 def test_kong_calls_no_phase_that_is_not_there() -> None:
@@ -58,7 +59,7 @@ def test_kong_calls_no_phase_that_is_not_there() -> None:
 
 
 def test_no_hook_cares_nothing_is_asked() -> None:
-    assert PHASES["event-hooks", "log"](RecordingHost().plugin_host(), lambda: NOW) is None
+    assert all_steps(PHASES["event-hooks", "log"], RecordingHost().plugin_host(), lambda: NOW) is None
 
 
 def test_another_status_ends_after_one_question() -> None:
@@ -144,7 +145,7 @@ def test_the_crud_plugin_only_answers_where_nobody_hears_of_changes() -> None:
 def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tuple[int, ...]) -> None:
     host = RecordingHost(*statuses)
     host.lines.extend(LogLine("err" if number % 2 else "notice", str(number)) for number in range(LINES_PER_CALL + 3))
-    steps = PHASES[plugin, "log"](host.plugin_host(), lambda: NOW)
+    steps = all_steps(PHASES[plugin, "log"], host.plugin_host(), lambda: NOW)
     assert steps is not None
     lines = []
     try:
@@ -165,7 +166,7 @@ def test_lines_go_out_in_log_oldest_first_and_so_many(plugin: str, statuses: tup
 def test_a_line_whose_connection_ends_waits_again() -> None:
     host = RecordingHost()
     host.lines.extend([LogLine("err", "a"), LogLine("err", "b")])
-    steps = PHASES["event-hooks", "log"](host.plugin_host(), lambda: NOW)
+    steps = all_steps(PHASES["event-hooks", "log"], host.plugin_host(), lambda: NOW)
     assert steps is not None
     next(steps)
     steps.send(None)
@@ -177,7 +178,7 @@ def test_a_line_whose_connection_ends_waits_again() -> None:
 def test_an_answer_to_a_line_that_cannot_be_read_costs_neither_the_line_nor_the_observation() -> None:
     host = RecordingHost(429)
     host.lines.append(LogLine("err", "a"))
-    steps = PHASES["event-hooks", "log"](host.plugin_host(), lambda: NOW)
+    steps = all_steps(PHASES["event-hooks", "log"], host.plugin_host(), lambda: NOW)
     assert steps is not None
     assert [next(steps).name, steps.send(429).name, steps.send("{}").name] == [STATUS, LOG, "kong.log.err"]
     with pytest.raises(StopIteration) as done:
@@ -197,7 +198,7 @@ def test_lines_come_after_what_was_seen() -> None:
 
 def test_without_an_admin_api_the_response_phase_asks_nothing() -> None:
     host = msgspec.structs.replace(RecordingHost(hears_changes=True).plugin_host(), changes=None)
-    assert PHASES["event-hooks-crud", "response"](host, lambda: NOW) is None
+    assert all_steps(PHASES["event-hooks-crud", "response"], host, lambda: NOW) is None
 
 
 def test_no_line_goes_out_in_response() -> None:
@@ -236,7 +237,9 @@ def test_which_node_it_is_is_asked_once_in_a_while_where_the_log_is_asked_for() 
     host = msgspec.structs.replace(RecordingHost(429).plugin_host(), node=NodeQuestion(identity))
 
     def log(status: int, kongs_id: Any) -> tuple[list[str], Observation | None]:
-        return drive(PHASES["event-hooks", "log"](host, lambda: now), {STATUS: status, LOG: "{}", node_id: kongs_id})
+        return drive(
+            all_steps(PHASES["event-hooks", "log"], host, lambda: now), {STATUS: status, LOG: "{}", node_id: kongs_id}
+        )
 
     assert log(200, "n1") == ([STATUS], None)
     asked, seen = log(429, "n1")
