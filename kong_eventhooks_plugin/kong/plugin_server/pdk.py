@@ -34,7 +34,7 @@ class Function(msgspec.Struct, frozen=True):
 _ALL = (
     Function("kong.response.get_status", "Empty", "Int", EITHER),
     Function("kong.response.get_source", "Empty", "String", EITHER),
-    Function("kong.log.serialize", "Empty", "String", LOG),
+    Function("kong.log.serialize", "Empty", "ByteString", LOG),  # a String, but its reader takes the bytes
     Function("kong.log.debug", "ListValue", "Empty", EITHER),
     Function("kong.log.info", "ListValue", "Empty", EITHER),
     Function("kong.log.notice", "ListValue", "Empty", EITHER),

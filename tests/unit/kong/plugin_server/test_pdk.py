@@ -63,7 +63,7 @@ def test_an_unknown_function_or_a_wrong_argument() -> None:
 def test_a_question_is_two_frames() -> None:
     question = pdk_request("log", "kong.log.serialize")
     assert question.frames == encode_frame(b"kong.log.serialize") + encode_frame(b"")
-    assert (question.name, question.args, question.result) == ("kong.log.serialize", (), "String")
+    assert (question.name, question.args, question.result) == ("kong.log.serialize", (), "ByteString")
     line = pdk_request("log", "kong.log.err", "what\nwas")
     assert line.frames == encode_frame(b"kong.log.err") + encode_frame(b"\x0a\x0a\x1a\x08what\nwas")
     assert "kong.log.err" in repr(line)
