@@ -3,6 +3,7 @@
 Where the delivering side has room a delivery is leased to it at once: no transaction of its own for the claim.
 """
 
+import sqlite3
 from collections.abc import Sequence
 
 from msgspec.structs import replace
@@ -10,12 +11,15 @@ from msgspec.structs import replace
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.queue.accepting import Offered, Row, decide
+from kong_eventhooks_plugin.queue.accepting import Offered, Row, Rows, decide
 from kong_eventhooks_plugin.queue.contract import Candidate, Taker
 from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.rows import encode, stored_data, suppressed_from
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters, Lease
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL, insert_rows
+
+_COUNT, _UNREAD = 6, 8
+"""The columns of a delivery's row that say what was held back before it: with the time between them, its last."""
 
 
 class _Leases:
@@ -65,16 +69,33 @@ def accept(counters: Counters, batch: Sequence[Offered], taker: Taker | None) ->
     leases = None if taker is None else _Leases(counters, taker)
     known = _known(counters, [offered.offer.event.id for offered in batch])
     events, deliveries = decide(counters, batch, known, None if leases is None else leases.lease)
-    insert_rows(counters.connection, SQL.add_event, [_with_bytearrays(row) for row in events])
-    insert_rows(counters.connection, SQL.add_delivery, deliveries)
+    _add_events(counters.connection, events)
+    _add_deliveries(counters.connection, deliveries)
     if leases is not None:
         insert_rows(counters.connection, SQL.add_leased_delivery, leases.rows)
 
 
-def _with_bytearrays(row: Row) -> Row:
-    """Return a row of ``events`` whose bytes sqlite3 binds as they are: for bytes it looks for an adapter first."""
-    n, event_id, source, event, time, now, data, scope, *rest = row
-    return (n, event_id, source, event, time, now, bytearray(data), None if scope is None else bytearray(scope), *rest)
+def _add_events(connection: sqlite3.Connection, rows: Rows) -> None:
+    """Insert rows of ``events``, with bytearrays: for bytes sqlite3 looks for an adapter first."""
+    plain: Rows = []
+    noted: Rows = []
+    for n, event_id, source, event, time, now, data, scope, held, deliveries, trace in rows:
+        where = None if scope is None else bytearray(scope)
+        begin = (n, event_id, source, event, time, now, bytearray(data), where)
+        if held or trace:
+            noted.append((*begin, held, deliveries, trace))
+        else:
+            plain.append((*begin, deliveries))
+    insert_rows(connection, SQL.add_event, plain)
+    insert_rows(connection, SQL.add_noted_event, noted)
+
+
+def _add_deliveries(connection: sqlite3.Connection, rows: Rows) -> None:
+    suppressed = [row for row in rows if row[_COUNT] or row[_UNREAD]]
+    if suppressed:
+        insert_rows(connection, SQL.add_delivery_after_suppressed, suppressed)
+        rows = [row for row in rows if not (row[_COUNT] or row[_UNREAD])]
+    insert_rows(connection, SQL.add_delivery, [row[:_COUNT] for row in rows])
 
 
 def _known(counters: Counters, ids: Sequence[str]) -> set[str]:
