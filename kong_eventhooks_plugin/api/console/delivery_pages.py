@@ -39,23 +39,14 @@ class DeliveryPages:
             "since": shown_moment(where.since),
             "until": shown_moment(where.until),
         }
-        values = {
-            "deliveries": [service.presenter.delivery(each) for each in page.deliveries],
-            "given": given,
-            "filtered": any(given.values()),
-            "offset": query.get("offset", ""),
-            "next": page.next_offset,
-            "states": STATES,
-            "sources": sorted(self._parts.known.sources),
-            "names": sorted(each.name for each in self._parts.hooks().values())[:500],
-            "now": self._parts.clock(),
-        }
-        return self._parts.guard.render("deliveries.html", visit, values)
+        shown = [service.presenter.delivery(each) for each in page.deliveries]
+        values = {"deliveries": shown, "states": STATES}
+        return self._parts.render_list("deliveries.html", visit, given, page.next_offset, values)
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         detail = await self._parts.service.deliveries.get(visit.request.match_info["delivery"])
         view = self._parts.service.presenter.delivery_detail(detail)
-        return self._parts.guard.render("delivery.html", visit, {"view": view, "now": self._parts.clock()})
+        return self._parts.render("delivery.html", visit, {"view": view})
 
     async def replay_one(self, visit: Visit) -> web.StreamResponse:
         delivery_id = visit.request.match_info["delivery"]
@@ -83,6 +74,5 @@ class DeliveryPages:
             "states": states,
             "done": states["delivered"] + states["dead"],
             "is_done": states["delivered"] + states["dead"] == len(found),
-            "now": self._parts.clock(),
         }
-        return self._parts.guard.render("replay.html", visit, values)
+        return self._parts.render("replay.html", visit, values)

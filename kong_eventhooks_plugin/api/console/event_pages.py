@@ -30,8 +30,7 @@ class EventPages:
     async def live(self, visit: Visit) -> web.StreamResponse:
         query = visit.request.query
         given = {name: queries.text(query, name) or "" for name in ("source", "hook")}
-        values = {"given": given, **self._choices()}
-        return self._parts.guard.render("live.html", visit, values)
+        return self._parts.render("live.html", visit, {"given": given, **self._parts.choices()})
 
     async def stream(self, visit: Visit) -> web.StreamResponse:
         query, service = visit.request.query, self._parts.service
@@ -58,20 +57,8 @@ class EventPages:
             totals[name][reason] = count
         values = {
             "events": [service.presenter.accepted(each) for each in page.events],
-            "given": given,
             "held_back": held_back,
-            "filtered": any(given.values()),
-            "offset": query.get("offset", ""),
-            "next": page.next_offset,
             "totals": sorted(totals.items(), key=lambda each: -sum(each[1].values()))[:PAGE],
             "reasons": advice.HELD_BACK,
-            "now": self._parts.clock(),
-            **self._choices(),
         }
-        return self._parts.guard.render(template, visit, values)
-
-    def _choices(self) -> dict[str, list[str]]:
-        return {
-            "sources": sorted(self._parts.known.sources),
-            "names": sorted(each.name for each in self._parts.hooks().values())[:500],
-        }
+        return self._parts.render_list(template, visit, given, page.next_offset, values)

@@ -76,9 +76,8 @@ class HookPages:
             "q": query.get("q", "")[:200],
             "page": page,
             "more": len(chosen) > (page + 1) * PAGE,
-            "now": self._parts.clock(),
         }
-        return self._parts.guard.render("hooks.html", visit, values)
+        return self._parts.render("hooks.html", visit, values)
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         return await self._shown(visit, self._hook(visit))
@@ -87,7 +86,7 @@ class HookPages:
         handler = visit.request.query.get("handler", "")
         if handler not in self._parts.known.handlers:
             values = {"handlers": self._parts.known.handlers}
-            return self._parts.guard.render("new_hook.html", visit, values)
+            return self._parts.render("new_hook.html", visit, values)
         query = visit.request.query
         return self._form(visit, handler, {"source": query.get("source", "")[:100]}, None, {})
 
@@ -115,7 +114,7 @@ class HookPages:
         if visit.request.method == "POST":
             await self._parts.service.hooks.delete(hook.id)
             return see_other("/console/hooks")
-        return self._parts.guard.render("delete_hook.html", visit, {"hook": hook})
+        return self._parts.render("delete_hook.html", visit, {"hook": hook})
 
     async def test(self, visit: Visit) -> web.StreamResponse:
         hook, given = self._hook(visit), visit.field("data")
@@ -177,12 +176,12 @@ class HookPages:
             "unplaced": [(path, text) for path, text in errors.items() if path not in placed],
             "events": {source: events_of(source) for source in self._parts.known.sources},
         }
-        return self._parts.guard.render("hook_form.html", visit, shown, 400 if errors else 200)
+        return self._parts.render("hook_form.html", visit, shown, 400 if errors else 200)
 
     async def _shown(
         self, visit: Visit, hook: Hook, data: str | None = None, tested: Tested | None = None, replayed: Any = None
     ) -> web.Response:
-        parts, now = self._parts, self._parts.clock()
+        parts = self._parts
         ready = await parts.check()
         page = await parts.service.deliveries.page(DeliveryFilter(hook_id=hook.id), RECENT)
         held_back = {reason: count for (name, reason), count in parts.held_back().items() if name == hook.name}
@@ -196,9 +195,8 @@ class HookPages:
             "data": _example(hook) if data is None else data,
             "tested": tested,
             "replayed": replayed,
-            "now": now,
         }
-        return parts.guard.render("hook.html", visit, values)
+        return parts.render("hook.html", visit, values)
 
     def _hook(self, visit: Visit) -> Hook:
         return self._parts.service.hooks.get(visit.request.match_info["hook"])

@@ -17,7 +17,6 @@ class NodePage:
         overview = await parts.overview.make()
         problems = [one for one in overview.problems if one.key in ABOUT_NODE]
         values = {
-            "now": parts.clock(),
             "node": parts.node,
             "version": __version__,
             "shared": parts.shared,
@@ -26,4 +25,4 @@ class NodePage:
             "away": any(one.key == "shared_store" for one in problems),
             "limits": parts.limits,
         }
-        return parts.guard.render("node.html", visit, values)
+        return parts.render("node.html", visit, values)

@@ -36,7 +36,7 @@ class OverviewPage:
             "line": sparkline(minutes),
             "since": max(parts.delivering.activity.since, now - 3_600),
         }
-        return parts.guard.render("overview.html", visit, values)
+        return parts.render("overview.html", visit, values)
 
     async def _dead(self) -> list[DeliveryView]:
         """Return the last dead letters; none without the store, which is among the problems then."""

@@ -1,9 +1,14 @@
-"""What the console's pages are made from, handed in by the composition root."""
+"""What the console's pages are made from, handed in by the composition root.
+
+Limit: a filter offers ``NAMES`` names of hooks.
+"""
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import NamedTuple
+from typing import Any, Final, NamedTuple
 
-from kong_eventhooks_plugin.api.console.guard import ConsoleGuard
+from aiohttp import web
+
+from kong_eventhooks_plugin.api.console.guard import ConsoleGuard, Visit
 from kong_eventhooks_plugin.api.console.overview import Delivering, OverviewMaker
 from kong_eventhooks_plugin.api.console.replays import Replays
 from kong_eventhooks_plugin.api.service.readiness import Readiness
@@ -11,6 +16,8 @@ from kong_eventhooks_plugin.api.service.service import Service
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import QueueLimits
+
+NAMES: Final = 500
 
 
 class Parts(NamedTuple):
@@ -32,3 +39,24 @@ class Parts(NamedTuple):
     limits: QueueLimits
     node: str
     shared: bool
+
+    def render(self, name: str, visit: Visit, values: Mapping[str, Any], status: int = 200) -> web.Response:
+        return self.guard.render(name, visit, {"now": self.clock(), **values}, status)
+
+    def render_list(
+        self, name: str, visit: Visit, given: Mapping[str, str], next_offset: str | None, values: Mapping[str, Any]
+    ) -> web.Response:
+        """Return a page of a list that is filtered by what is ``given``."""
+        paging = {
+            "filtered": any(given.values()),
+            "offset": visit.request.query.get("offset", ""),
+            "next": next_offset,
+        }
+        return self.render(name, visit, {"given": given, **self.choices(), **paging, **values})
+
+    def choices(self) -> dict[str, list[str]]:
+        """Return what filters offer: the sources, and the hooks' names."""
+        return {
+            "sources": sorted(self.known.sources),
+            "names": sorted(each.name for each in self.hooks().values())[:NAMES],
+        }

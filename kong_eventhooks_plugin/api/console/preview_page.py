@@ -73,9 +73,8 @@ class PreviewPage:
             "recent": [service.presenter.accepted(each) for each in recent.events],
             "view": view,
             "reasons": advice.HELD_BACK,
-            "now": self._parts.clock(),
         }
-        return self._parts.guard.render("preview.html", visit, values, 400 if errors else 200)
+        return self._parts.render("preview.html", visit, values, 400 if errors else 200)
 
 
 def _given(visit: Visit) -> dict[str, str]:
