@@ -16,10 +16,10 @@ from kong_eventhooks_plugin.settings import Settings
 
 
 class StoreNews(Protocol):
-    """Says what has changed in the store that nodes share: the hooks that the API has made, changes forwarded to us."""
+    """Notifies of what has changed in the store that nodes share: hooks that the API made, changes forwarded to us."""
 
     listens: bool
-    """Whether it hears of changes now, as far as is known."""
+    """Whether it is notified itself now, as far as is known."""
 
     def on_definitions(self, changed: Callable[[], None]) -> None: ...
 

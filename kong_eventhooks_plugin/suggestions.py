@@ -24,7 +24,7 @@ def closest(name: str, names: Iterable[str], cutoff: float = NEAR) -> str | None
     return known[found[0]] if found else None
 
 
-def did_you_mean(name: str, names: Iterable[str], cutoff: float = NEAR) -> str:
+def did_you_mean(name: str, names: Iterable[str]) -> str:
     """Return what follows an error's text: ``; did you mean webhook?``, empty where no name is near."""
-    meant = closest(name, names, cutoff)
+    meant = closest(name, names)
     return "" if meant is None else f"; did you mean {meant}?"

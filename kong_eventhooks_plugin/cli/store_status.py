@@ -91,8 +91,8 @@ def _hooks(status: StoreStatus) -> list[dict[str, Any]]:
     waiting = status.stats.per_hook
     due = {one.hook_id: one.due_at for one in status.work}
     off = {one.hook_id: one.disabled for one in status.endpoints}
-    heard = [replace(node, state="gone") if _is_silent(status, node) else node for node in status.nodes]
-    distribution = Distribution(heard)
+    nodes = [replace(node, state="gone") if _is_silent(status, node) else node for node in status.nodes]
+    distribution = Distribution(nodes)
     hooks = []
     for hook_id in {*made, *declared, *waiting}:
         owner = distribution.owner(hook_id)

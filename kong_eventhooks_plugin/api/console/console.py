@@ -42,12 +42,11 @@ class Console:
         check: Callable[[], Awaitable[Readiness]],
         known: Known,
         limits: QueueLimits,
-        clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
         *,
         shared: bool = False,
     ) -> None:
-        self._overview = OverviewMaker(check, hooks, delivering, limits, clock, shared=shared)
+        self._overview = OverviewMaker(check, hooks, delivering, limits, time.time, shared=shared)
         self._parts = Parts(
             guard=ConsoleGuard(access, Sessions(monotonic), LoginAttempts(monotonic), monotonic),
             service=service,
@@ -58,7 +57,7 @@ class Console:
             held_back=held_back,
             check=check,
             known=known,
-            clock=clock,
+            clock=time.time,
             limits=limits,
             node=f"{socket.gethostname()}, process {os.getpid()}",
             shared=shared,

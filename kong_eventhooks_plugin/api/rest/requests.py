@@ -46,13 +46,9 @@ class PreviewInput(Struct, frozen=True, forbid_unknown_fields=True):
     data: dict[str, Any] | None = None
 
 
-class DefinitionPreviewInput(Struct, frozen=True, forbid_unknown_fields=True):
-    """event_id is a recorded event; else it is made up: event's example, or with data."""
-
+class DefinitionPreviewInput(PreviewInput, frozen=True):
+    __doc__ = PreviewInput.__doc__
     hook: Annotated[dict[str, Any], Meta(description="The whole definition.")]
-    event: Annotated[str, Meta(min_length=1, max_length=MAX_NAME)] | None = None
-    event_id: str | None = None
-    data: dict[str, Any] | None = None
 
 
 def preview_input(given: Mapping[str, Any]) -> tuple[dict[str, Any] | None, ChosenEvent]:

@@ -110,6 +110,6 @@ def _check_event(name: str, data: dict[str, Any], key: str | None) -> None:
         errors["key"] = f"expected 1 to {MAX_KEY} characters, none of them a control character"
     error = json_values.json_error(data)
     if error is not None:
-        errors["data"] = f"{error.path}: {error.text}" if error.path else error.text
+        errors["data"] = str(error)
     if errors:
         raise ValidationError(errors)

@@ -26,8 +26,8 @@ from kong_eventhooks_plugin.queue.contract import Definitions
 MAX_HOOKS: Final = 1_000
 REFRESH_SECONDS: Final = 5.0
 """How often the hooks are read that another process over the same store has made."""
-UNHEARD_REFRESH_SECONDS: Final = 1.0
-"""The same, where the other process is another node and nothing says that its changes are heard of."""
+UNNOTIFIED_REFRESH_SECONDS: Final = 1.0
+"""The same, where the other process is another node whose changes nobody notifies us of."""
 
 ORIGIN: Final = Origin(place="api", key="api", path="the API")
 
@@ -40,12 +40,14 @@ class ApiHookRegistry(ActiveHooks, Protocol):
 
 
 class ApiHookStore:
-    """Everything on one event loop. ``hears`` returns whether ``hurry`` is called where another made a change."""
+    """Everything on one event loop. ``notified`` returns whether ``hurry`` is called where another made a change."""
 
-    def __init__(self, registry: ApiHookRegistry, store: Definitions, hears: Callable[[], bool] = lambda: True) -> None:
+    def __init__(
+        self, registry: ApiHookRegistry, store: Definitions, notified: Callable[[], bool] = lambda: True
+    ) -> None:
         self._registry = registry
         self._store = store
-        self._hears = hears
+        self._notified = notified
         self._changed = asyncio.Event()
         self._limited_log = RateLimitedLogger(time.monotonic)
         self._hooks: dict[str, Hook] = {}
@@ -104,7 +106,7 @@ class ApiHookStore:
 
     async def run(self) -> None:
         while True:
-            await is_set_within(self._changed, REFRESH_SECONDS if self._hears() else UNHEARD_REFRESH_SECONDS)
+            await is_set_within(self._changed, REFRESH_SECONDS if self._notified() else UNNOTIFIED_REFRESH_SECONDS)
             self._changed.clear()
             try:
                 await self.refresh()

@@ -109,8 +109,9 @@ class Hooks:
 
         A removed hook is known by its id alone.
         """
-        if key is None or (by_id := _uuid(key)) is not None:
-            return None if key is None else by_id
+        by_id = None if key is None else _uuid(key)
+        if key is None or by_id is not None:
+            return by_id
         hook = self._find(key)
         if hook is None:
             raise ValidationError({"hook": f"no hook has the id or name '{key}'"})

@@ -75,5 +75,5 @@ def made_up(hook: Hook, name: str | None, data: dict[str, Any] | None, now: floa
             raise ValidationError({"event": f"{error}; with data it can be made up"}) from error
     wrong = json_values.json_error(data)
     if wrong is not None:
-        raise ValidationError({"data": f"{wrong.path}: {wrong.text}" if wrong.path else wrong.text})
+        raise ValidationError({"data": str(wrong)})
     return event_with(hook.source, name or example_name(hook.source), data, now)

@@ -166,12 +166,16 @@ class TestedView(View, frozen=True):
     error: Annotated[str | None, Meta(description="How a lambda failed, whose answer is in result.")]
 
 
-class PreviewEventView(View, frozen=True):
+class _Event(View, frozen=True):
     id: str
     source: str
     event: str
     time: Time
     data: dict[str, Any]
+
+
+class PreviewEventView(_Event, frozen=True):
+    pass
 
 
 class PreviewView(View, frozen=True):
@@ -259,14 +263,6 @@ class FiredView(View, frozen=True):
 class HeldBackView(View, frozen=True):
     event_hook: HookNameView
     reason: str
-
-
-class _Event(View, frozen=True):
-    id: str
-    source: str
-    event: str
-    time: Time
-    data: dict[str, Any]
 
 
 class AcceptedEventView(_Event, frozen=True):

@@ -29,9 +29,9 @@ class Declared(msgspec.Struct, frozen=True):
         return f"Declared(hooks={[hook.name for hook in self.hooks]}, errors={len(self.errors)})"
 
 
-def at_most(errors: list[DeclarationError], limit: int = MAX_ERRORS) -> tuple[DeclarationError, ...]:
+def at_most(errors: list[DeclarationError]) -> tuple[DeclarationError, ...]:
     """Return errors or warnings with their texts and their number cut."""
-    kept = errors if len(errors) <= limit else errors[: limit - 1]
+    kept = errors if len(errors) <= MAX_ERRORS else errors[: MAX_ERRORS - 1]
     cut = [DeclarationError(error.where, error.path[:MAX_ERROR_TEXT], error.message[:MAX_ERROR_TEXT]) for error in kept]
     if len(kept) < len(errors):
         cut.append(DeclarationError(errors[0].where, "", f"and {len(errors) - len(kept):,} more"))

@@ -22,6 +22,9 @@ class JsonError(NamedTuple):
     path: str
     text: str
 
+    def __str__(self) -> str:
+        return f"{self.path}: {self.text}" if self.path else self.text
+
 
 class Tagged(NamedTuple):
     """Replaces a YAML value with a tag that is not JSON's (``!!binary``)."""
@@ -60,12 +63,12 @@ def cleaned(value: Any, path: str = "", limit: int = MAX_VALUES) -> Cleaned:
     return Cleaned(cleaning.clean(value, path, 0), cleaning.errors)
 
 
-def json_error(value: Any, path: str = "", limit: int = MAX_VALUES) -> JsonError | None:
+def json_error(value: Any, path: str = "") -> JsonError | None:
     """Return the first thing in the value that JSON cannot represent or that passes a limit, None where nothing is."""
-    if _is_json(value, limit):
+    if _is_json(value):
         return None
     try:
-        return next(iter(cleaned(value, path, limit).errors), None)
+        return next(iter(cleaned(value, path).errors), None)
     except PastLimitError as error:
         return error.error
 
@@ -75,7 +78,7 @@ _LEAST: Final = -(1 << 63)
 _MOST: Final = (1 << 63) - 1
 
 
-def _is_json(value: Any, limit: int) -> bool:
+def _is_json(value: Any) -> bool:
     """Return whether there is no error, as nearly always: level by level, without the paths, which cost most."""
     level, count = [value], 1
     for _ in range(MAX_DEPTH + 1):
@@ -91,7 +94,7 @@ def _is_json(value: Any, limit: int) -> bool:
                 inside += each
             elif kind is dict or _scalar_error(each) is not None:
                 return False
-            if count + len(inside) > limit:
+            if count + len(inside) > MAX_VALUES:
                 return False
         if not inside:
             return True

@@ -111,7 +111,7 @@ def _parsed(text: str) -> tuple[Any, str | None]:
     if not isinstance(value, dict):
         return None, "a payload that is a text has to be a JSON object"
     invalid = json_values.json_error(value)
-    return value, None if invalid is None else ": ".join(part for part in invalid if part)
+    return value, None if invalid is None else str(invalid)
 
 
 def foreign(name: str) -> str:

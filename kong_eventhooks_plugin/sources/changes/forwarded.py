@@ -60,14 +60,12 @@ class ForwardedChanges:
         client: AdminClient,
         schema_cache: SchemaCache,
         observer: ChangeObserver,
-        clock: Callable[[], float] = time.time,
     ) -> None:
         self._shared = shared
         self._term = term
         self._client = client
         self._schema_cache = schema_cache
         self._observer = observer
-        self._clock = clock
         self._news = asyncio.Event()
         self._written: tuple[int, KongPaths] | None = None
         self.error: str | None = None
@@ -122,7 +120,7 @@ class ForwardedChanges:
 
     async def _process(self, waiting: WaitingChange) -> None:
         """Process a change to its end. Raises ``AdminApiError`` and ``QueueError`` where it has to wait."""
-        if self._clock() - waiting.seen_at > AGE:
+        if time.time() - waiting.seen_at > AGE:
             self._observer.count_missed("changes_overflow", detail="forwarded too late")
             return
         try:

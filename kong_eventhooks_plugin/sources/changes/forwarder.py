@@ -75,14 +75,12 @@ class ChangeForwarder:
         subscribed: Callable[[], bool],
         counts: Counts,
         pause: float = PAUSE_SECONDS,
-        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         self._shared = shared
         self._holders = holders
         self._subscribed = subscribed
         self._counts = counts
         self._pause = pause
-        self._monotonic = monotonic
         self._observations = ObservationQueue()
         self._endpoints = AdminEndpoints()
         self._read_from: tuple[LeaseHolder, float] | None = None
@@ -151,7 +149,7 @@ class ChangeForwarder:
     async def _know_paths(self) -> bool:
         """Read the paths where that is due; False where none are known. Forget what waits where nobody takes it."""
         taker = self._taker()
-        now = self._monotonic()
+        now = time.monotonic()
         if taker is None:
             if self._holders.known and not self._endpoints:
                 self._observations.done(len(self._observations))

@@ -58,7 +58,7 @@ Held = Callable[[Hook], str | None]
 class _Dead(NamedTuple):
     """When a hook's last event went out, how many deliveries died since, and the event of the last of them."""
 
-    told_at: float
+    reported_at: float
     died: int
     last: Event | None
 
@@ -102,10 +102,10 @@ class OwnEvents:
             return
         known = self._dead.get(hook.id, _Dead(float("-inf"), 0, None))
         dead = known._replace(died=known.died + 1, last=_of_delivery(hook, delivery, outcome, settlement, at))
-        self._dead[hook.id] = self._tell_dead(dead, at)
+        self._dead[hook.id] = self._report_dead(dead, at)
 
     async def run(self, held: Held, leads: Callable[[], bool], delivers: Callable[[str], bool]) -> None:
-        """Look at states in rounds, for ever; ``delivers`` returns whether this process delivers a hook."""
+        """Check states in rounds, for ever; ``delivers`` returns whether this process delivers a hook."""
         while True:
             await asyncio.sleep(ROUND_SECONDS)
             await self.round(held, leads=leads(), delivers=delivers)
@@ -114,8 +114,8 @@ class OwnEvents:
         now = self._clock()
         for event in [self._pending.popleft() for _ in range(len(self._pending))]:
             self._offer(event)
-        told = {hook_id: self._tell_dead(dead, now) for hook_id, dead in self._dead.items()}
-        self._dead = {hook_id: dead for hook_id, dead in told.items() if now - dead.told_at < DEAD_SECONDS}
+        reported = {hook_id: self._report_dead(dead, now) for hook_id, dead in self._dead.items()}
+        self._dead = {hook_id: dead for hook_id, dead in reported.items() if now - dead.reported_at < DEAD_SECONDS}
         if not self._has_subscribers():
             return
         for event in self._of_held(held, now, delivers):
@@ -129,8 +129,8 @@ class OwnEvents:
         for event in self._of_queue(stats, now):
             self._offer(event)
 
-    def _tell_dead(self, dead: _Dead, now: float) -> _Dead:
-        if dead.last is None or 0 <= now - dead.told_at < DEAD_SECONDS:
+    def _report_dead(self, dead: _Dead, now: float) -> _Dead:
+        if dead.last is None or 0 <= now - dead.reported_at < DEAD_SECONDS:
             return dead
         dead.last.data["count"] = dead.died
         self._offer(dead.last)

@@ -5,7 +5,7 @@ Limit: the store is asked every ``FOLLOW_SECONDS``; while it does not answer, wh
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from kong_eventhooks_plugin.errors import QueueError
@@ -17,9 +17,8 @@ FOLLOW_SECONDS: Final = 2.0
 class LeaseHolders:
     """``run`` ends when cancelled."""
 
-    def __init__(self, shared: SharedPolling, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, shared: SharedPolling) -> None:
         self._shared = shared
-        self._monotonic = monotonic
         self._holders: Mapping[str, LeaseHolder] = {}
         self._held_at: dict[str, float] = {}
         self.known = False
@@ -31,7 +30,7 @@ class LeaseHolders:
     def held_within(self, lease: str, seconds: float) -> bool:
         """Return whether somebody holds a lease, or did so many seconds ago."""
         held_at = self._held_at.get(lease)
-        return lease in self._holders or (held_at is not None and self._monotonic() - held_at < seconds)
+        return lease in self._holders or (held_at is not None and time.monotonic() - held_at < seconds)
 
     async def run(self) -> None:
         while True:
@@ -44,4 +43,4 @@ class LeaseHolders:
         except QueueError:  # that the store is away, /readyz says already
             return
         self.known = True
-        self._held_at.update(dict.fromkeys(self._holders, self._monotonic()))
+        self._held_at.update(dict.fromkeys(self._holders, time.monotonic()))

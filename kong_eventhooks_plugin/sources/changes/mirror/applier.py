@@ -97,7 +97,7 @@ class Applier:
             removed += [PairCandidate(*row) for row in rows]
             yield
         # In the order of the rows: in any other each transaction would write as many pages as it has pairs, twice.
-        for batch in _chunks(sorted(pairs(removed, created)), BATCH):
+        for batch in _batches(sorted(pairs(removed, created))):
             with self._transaction() as rev:
                 self._renew_some(schema, batch, rev)
             self._scan.differences.drop([i for _, i in batch])
@@ -142,7 +142,7 @@ class Applier:
 
     def _apply_removed(self, schema: str) -> Iterator[None]:
         for rows in self._unlisted(schema, self._store.ids_after):
-            for some in _chunks(rows, BATCH):
+            for some in _batches(rows):
                 with self._transaction() as rev:
                     for (number,) in some:
                         self._add_tombstone(number, self._scan.windows[schema], rev)
@@ -294,6 +294,6 @@ def _unmoved(row: Row, rev: int) -> Writing:
     return Writing(rev, row.route_rev, row.since, row.window, row.others)
 
 
-def _chunks(items: list[T], size: int) -> Iterator[list[T]]:
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
+def _batches(items: list[T]) -> Iterator[list[T]]:
+    for start in range(0, len(items), BATCH):
+        yield items[start : start + BATCH]

@@ -24,9 +24,8 @@ _encode = msgspec.json.Encoder(order="deterministic").encode
 class Fingerprints:
     """By the number of the mirror's row."""
 
-    def __init__(self, places: int = PLACES) -> None:
-        self._table = bytearray(places * _BYTES)
-        self._places = places
+    def __init__(self) -> None:
+        self._table = bytearray(PLACES * _BYTES)
         self._key = secrets.token_bytes(16)
 
     def of(self, entity: Mapping[str, Any], number: int, rev: int) -> bytes:
@@ -34,9 +33,9 @@ class Fingerprints:
         return blake2b(b"%d:%d:" % (number, rev) + _encode(entity), digest_size=_BYTES, key=self._key).digest()
 
     def has(self, number: int, fingerprint: bytes) -> bool:
-        at = number % self._places * _BYTES
+        at = number % PLACES * _BYTES
         return self._table[at : at + _BYTES] == fingerprint
 
     def keep(self, number: int, fingerprint: bytes) -> None:
-        at = number % self._places * _BYTES
+        at = number % PLACES * _BYTES
         self._table[at : at + _BYTES] = fingerprint

@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.model.observation import ChangeObservation
-from kong_eventhooks_plugin.queue.polling import AGE
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.sources.changes import forwarded as forwarded_module
+from kong_eventhooks_plugin.sources.changes import forwarder as forwarder_module
 from kong_eventhooks_plugin.sources.changes.forwarded import ForwardedChanges
-from kong_eventhooks_plugin.sources.changes.forwarder import LINGER_SECONDS, ChangeForwarder
+from kong_eventhooks_plugin.sources.changes.forwarder import ChangeForwarder
 from kong_eventhooks_plugin.sources.pollers.lease_holders import LeaseHolders
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.admin_node import AdminNode
@@ -269,7 +269,7 @@ async def test_while_kong_does_not_answer_changes_wait(sender: Sender, taker: Ta
 async def test_what_came_too_late_is_counted(sender: Sender, taker: Taker, monkeypatch: pytest.MonkeyPatch) -> None:
     await sender.route("POST", "/consumers", username="grace")
     await sender.sent()
-    monkeypatch.setattr(taker.forwarded, "_clock", lambda: time.time() + AGE + 1)
+    monkeypatch.setattr(forwarded_module, "AGE", -1)
     await taker.take()
     assert taker.world.metrics.counts.events_lost["changes_overflow",] == 1
     assert await taker.polling.waiting(1) == []
@@ -337,7 +337,9 @@ class TestSender:
             await sender.sent()
         assert await queues[1].polling.waiting(1) == []
 
-    async def test_goes_on_while_who_takes_them_starts_again(self, sender: Sender, taker: Taker) -> None:
+    async def test_goes_on_while_who_takes_them_starts_again(
+        self, sender: Sender, taker: Taker, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
         await sender.route("POST", "/consumers", username="grace")
         await sender.sent()
         await taker.take()
@@ -350,7 +352,7 @@ class TestSender:
         assert len(await taker.take()) == 2
         await taker.polling.release(["crud"], "taker")
         await sender.holders.follow()
-        sender.holders._monotonic = lambda: time.monotonic() + LINGER_SECONDS
+        monkeypatch.setattr(forwarder_module, "LINGER_SECONDS", 0)
         assert not sender.forwarder.has_change_subscribers
 
     async def test_says_where_changes_go(self, sender: Sender) -> None:
