@@ -3,7 +3,7 @@
 import asyncio
 import signal
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -31,20 +31,8 @@ def store(postgres_programs: Path) -> Iterator[Cluster]:
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as made:
-        yield made
-
-
-@pytest.fixture
 def arrived(receiver: HttpReceiver) -> Arrived:
     return Arrived(receiver)
-
-
-@pytest.fixture
-async def nodes(tmp_path: Path, store: Cluster, receiver: HttpReceiver) -> AsyncIterator[Nodes]:
-    async with Nodes(tmp_path, store.url(), receiver) as made:
-        yield made
 
 
 async def test_events_of_two_nodes_arrive_once_each(nodes: Nodes, arrived: Arrived) -> None:

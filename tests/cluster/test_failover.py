@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
@@ -27,12 +27,6 @@ def primary(postgres_programs: Path) -> Iterator[Cluster]:
 @pytest.fixture
 def standby(postgres_programs: Path, primary: Cluster) -> Iterator[Cluster]:
     with postgres.cluster(postgres_programs, postgres.DURABLE, primary) as made:
-        yield made
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as made:
         yield made
 
 

@@ -3,7 +3,6 @@
 import asyncio
 import json
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import msgspec
@@ -15,12 +14,6 @@ from tests.support.http_receiver import HttpReceiver, answer
 from tests.support.processes import Processes
 
 pytestmark = pytest.mark.long
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as made:
-        yield made
 
 
 async def test_from_its_file_to_the_shared_store(tmp_path: Path, postgres_store: str, receiver: HttpReceiver) -> None:

@@ -21,12 +21,6 @@ pytestmark = pytest.mark.long
 
 
 @pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as made:
-        yield made
-
-
-@pytest.fixture
 async def kong() -> AsyncIterator[AdminNode]:
     """It has an unhealthy target and a certificate that expires soon."""
     async with AdminNode() as kong:

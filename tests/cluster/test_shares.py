@@ -4,7 +4,7 @@ import asyncio
 import json
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,18 +28,6 @@ AT_ONCE = 3.0
 @pytest.fixture
 def store(postgres_programs: Path) -> Iterator[Cluster]:
     with postgres.cluster(postgres_programs) as made:
-        yield made
-
-
-@pytest.fixture
-async def receiver() -> AsyncIterator[HttpReceiver]:
-    async with HttpReceiver() as made:
-        yield made
-
-
-@pytest.fixture
-async def nodes(tmp_path: Path, store: Cluster, receiver: HttpReceiver) -> AsyncIterator[Nodes]:
-    async with Nodes(tmp_path, store.url(), receiver) as made:
         yield made
 
 

@@ -1,7 +1,6 @@
 """The gRPC API on a real channel, over the real use cases and a real SQLite store."""
 
 from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import grpc
@@ -19,18 +18,12 @@ from kong_eventhooks_plugin.kong.wire.fields import encode_varint
 from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Discard, SentRequest
 from kong_eventhooks_plugin.model.ids import hook_id
 from kong_eventhooks_plugin.queue.contract import Settlement
-from tests.support.api import Api, running
+from tests.support.api import Api
 from tests.support.grpc_server import Client, open_server, refused
 
 TOKEN = "a-token-of-some-length"
 BEARER = (("authorization", f"Bearer {TOKEN}"),)
 WEBHOOK = {"url": "https://hooks.example.com/T1/secret-path", "secret": "s3cret", "headers": {"x-key": "k"}}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running(tmp_path) as opened:
-        yield opened
 
 
 @pytest.fixture

@@ -3,8 +3,6 @@
 import asyncio
 import contextlib
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any
 
 import httpx
@@ -17,23 +15,11 @@ from kong_eventhooks_plugin.api.rest.sending import cut
 from kong_eventhooks_plugin.api.service import feed
 from kong_eventhooks_plugin.model.delivery import SentRequest
 from kong_eventhooks_plugin.model.ids import delivery_id, hook_id
-from tests.support.api import Api, running
+from tests.support.api import Api
 from tests.support.queue import dead, delivered
 from tests.support.waiting import SECONDS
 
 LOG = {"source": "custom", "handler": "log"}
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    async with api.served() as opened:
-        yield opened
 
 
 class TestPublish:

@@ -1,8 +1,6 @@
 """/event-hooks over HTTP: answers, errors and lists as Kong's Admin API gives them. Quoted texts are a real Kong's."""
 
 import json
-from collections.abc import AsyncIterator
-from pathlib import Path
 from typing import Any, ClassVar
 
 import httpx
@@ -10,7 +8,7 @@ import pytest
 
 from kong_eventhooks_plugin.model.delivery import Answer, Retry
 from kong_eventhooks_plugin.model.ids import hook_id
-from tests.support.api import Api, running
+from tests.support.api import Api
 
 LOG = {"source": "custom", "handler": "log"}
 ID = "c57340ab-9fed-40fd-bb7e-1cef8d37c2df"
@@ -21,18 +19,6 @@ PARTS = "multipart/form-data; boundary=b"
 def part(name: bytes) -> bytes:
     """The head of a part."""
     return b'Content-Disposition: form-data; name="%s"\r\n\r\n' % name
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running(tmp_path) as opened:
-        yield opened
-
-
-@pytest.fixture
-async def client(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    async with api.served() as opened:
-        yield opened
 
 
 async def test_a_hooks_life(client: httpx.AsyncClient) -> None:

@@ -68,12 +68,6 @@ async def api(tmp_path: Path) -> AsyncIterator[Api]:
         yield opened
 
 
-@pytest.fixture
-async def client(api: Api) -> AsyncIterator[httpx.AsyncClient]:
-    async with api.served() as opened:
-        yield opened
-
-
 async def test_every_documented_field_is_accepted(client: httpx.AsyncClient) -> None:
     made = await client.post("/event-hooks", json=WEBHOOK)
     assert made.status_code == 201

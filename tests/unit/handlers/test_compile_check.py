@@ -1,24 +1,15 @@
 """What only a compiler finds in a hook."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors, compile_violation, has_code
 from kong_eventhooks_plugin.sandbox.pool import Pool
 from kong_eventhooks_plugin.sources.field_types import field_types
 from tests.support.events import make_hook
-from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool() -> AsyncIterator[Pool]:
-    async with running_pool() as running:
-        yield running
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,9 @@
 """Every example of docs/handlers.md does what the page says."""
 
 import json
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 import yaml
 
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
@@ -21,7 +19,6 @@ from tests.support.doc_blocks import ROOT, Block, blocks
 from tests.support.events import make_event, make_hook
 from tests.support.http_receiver import HttpReceiver
 from tests.support.log_lines import KeptLines
-from tests.support.sandbox import running_pool
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -31,12 +28,6 @@ EXAMPLES = [
     (yaml.safe_load(block.text), BLOCKS[number + 1]) for number, block in enumerate(BLOCKS) if block.language == "yaml"
 ]
 """A hook, and the block after it: what it sends or writes."""
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool() -> AsyncIterator[Pool]:
-    async with running_pool() as running:
-        yield running
 
 
 def job_of(handler: str, config: dict[str, Any]) -> DeliveryJob:

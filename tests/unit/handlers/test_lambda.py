@@ -1,11 +1,9 @@
 """``lambda`` through the real sandbox: outcomes, and the lines that reach Kong's error log."""
 
-from collections.abc import AsyncIterator
 from typing import Any
 
 import msgspec
 import pytest
-import pytest_asyncio
 
 from kong_eventhooks_plugin.handlers.compile_check import compile_errors
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
@@ -28,12 +26,6 @@ LOG_A_CONSUMER = """return function (data, event, source, pid)
   error("Event hook on consumer " .. user .. "")
 end
 """
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def pool() -> AsyncIterator[Pool]:
-    async with running_pool() as running:
-        yield running
 
 
 class Calls:

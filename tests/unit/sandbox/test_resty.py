@@ -1,6 +1,5 @@
 """Templates in the dialect of lua-resty-template."""
 
-import json
 from typing import Any
 
 import pytest
@@ -193,28 +192,6 @@ def test_any_text_compiles_or_is_refused(template: str) -> None:
 def test_text_without_braces_is_itself(template: str) -> None:
     template = template.replace("{", "(")
     assert TEMPLATES.render(render(template[:200])).texts == (template[:200],)
-
-
-NULL_DATA = {"n": None, "s": 'a "b"', "list": [None, 1]}
-
-
-@pytest.mark.parametrize(
-    ("template", "result"),
-    [
-        ('{"n": {{ n }}}', {"n": None}),
-        ('{"n": {{ missing.deep.er }}, "m": [{{ n }}, 1]}', {"n": None, "m": [None, 1]}),
-        ('{"n": "{{ n }}", "m": "a{{ n }}b"}', {"n": "", "m": "ab"}),
-        ('{"quoted \\" {{ n }}": {{ n }}}', {'quoted " ': None}),
-        ('{"n": {{ list }}}', {"n": [None, 1]}),
-        ('{"n": {* n *}, "m": "{* n *}"}', {"n": None, "m": ""}),
-    ],
-)
-def test_null_in_json_is_null_where_a_value_is_expected(template: str, result: dict[str, Any]) -> None:
-    assert json.loads(text(template, "json", NULL_DATA)) == result
-
-
-def test_null_is_empty_elsewhere() -> None:
-    assert text("[{{ n }}{{ missing }}]", "plain", NULL_DATA) == "[]"
 
 
 LARGE = {"big": 9007199254740993, "low": -9223372036854775807, "deep": {"a": [9223372036854775807]}}

@@ -22,7 +22,7 @@ from kong_eventhooks_plugin.api.transport import listener as listener_module
 from kong_eventhooks_plugin.api.transport.listener import Listener
 from kong_eventhooks_plugin.api.transport.tls import TlsFiles, server_context, tls_files
 from kong_eventhooks_plugin.errors import RemoteError, SettingsError
-from tests.support.api import Api, running
+from tests.support.api import Api
 from tests.support.authority import Authority, Pair
 from tests.support.waiting import SECONDS
 
@@ -50,12 +50,6 @@ def server(authority: Authority) -> Pair:
 @pytest.fixture(scope="module")
 def mutual(authority: Authority, server: Pair) -> TlsFiles:
     return TlsFiles(server.cert, server.key, str(authority.file))
-
-
-@pytest.fixture
-async def api(tmp_path: Path) -> AsyncIterator[Api]:
-    async with running(tmp_path) as opened:
-        yield opened
 
 
 class TestFiles:

@@ -1,7 +1,6 @@
 """Frames: fed whole, byte by byte, split anywhere and with more behind; over the limit; within a room."""
 
 import struct
-from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -17,6 +16,7 @@ from kong_eventhooks_plugin.kong.wire.frames import (
     Oversized,
     encode_frame,
 )
+from tests.support.peer import split
 
 LIMIT = 300
 PAYLOADS = st.lists(st.one_of(st.binary(max_size=40), st.binary(min_size=LIMIT - 2, max_size=LIMIT + 100)), max_size=8)
@@ -37,11 +37,6 @@ def expected(payload: bytes) -> bytes | Oversized:
     if len(payload) <= LIMIT:
         return payload
     return Oversized(len(payload), payload[:HEAD_BYTES], payload[-TAIL_BYTES:])
-
-
-def split(data: bytes, cuts: list[int]) -> list[bytes]:
-    edges = sorted({0, len(data), *(cut % (len(data) + 1) for cut in cuts)})
-    return [data[start:end] for start, end in pairwise(edges)]
 
 
 @given(PAYLOADS, st.lists(st.integers(min_value=0)))

@@ -14,11 +14,6 @@ EVENTS = 40
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def path(tmp_path: Path, clock: FakeClock) -> Path:
     """A file with something of everything, of a sidecar that has stopped in the middle of its deliveries."""
     path = tmp_path / DATABASE

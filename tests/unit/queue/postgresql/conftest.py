@@ -15,11 +15,6 @@ Opener = Callable[..., AbstractAsyncContextManager[PostgresQueue]]
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 def opened(postgres_store: str, clock: FakeClock) -> Opener:
     """Opens queues over one store: ``async with opened() as queue``."""
 

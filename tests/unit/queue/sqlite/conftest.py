@@ -16,11 +16,6 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def clock() -> FakeClock:
-    return FakeClock()
-
-
-@pytest.fixture
 async def opened(path: Path, clock: FakeClock) -> AsyncIterator[Opener]:
     """Opens queues over the file; closes them in the end."""
     queues: list[SqliteQueue] = []
