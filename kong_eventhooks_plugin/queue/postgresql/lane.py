@@ -13,6 +13,7 @@
 import asyncio
 import contextlib
 import random
+import time
 from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from typing import Any, Generic, NamedTuple, Protocol, TypeVar
@@ -51,23 +52,27 @@ Work = Callable[[Transaction], Awaitable[T]]
 
 
 class StoreClock:
-    """The store's time, which is the database's, and how far this node's clock is from it.
+    """The store's time, which is the database's, as its last answer had it; and how far a time of this node is from it.
 
+    ``clock`` is this node's, which may be set: between two answers the store's time goes on as ``monotonic`` does.
     ``database`` is False in tests, which set the time.
     """
 
-    def __init__(self, clock: Clock, *, database: bool) -> None:
+    def __init__(self, clock: Clock, *, database: bool, monotonic: Clock = time.monotonic) -> None:
         self._clock = clock
+        self._monotonic = monotonic
         self._database = database
-        self._ahead = 0.0
+        self._began = 0.0  # the store's time at 0 of ``monotonic``
         self._last = 0.0
         self.was_set_back = True
         """Since whoever asks has set it to False; True at first, as it may have happened before."""
 
     async def read(self, connection: Connection) -> float:
         """Return the store's time."""
-        here = self._clock()
-        return self._note(here, here if not self._database else float(await connection.fetchval(SQL.now)))
+        if not self._database:
+            return self._note(0.0, self._clock())
+        asked_at = self._monotonic()
+        return self._note(asked_at, float(await connection.fetchval(SQL.now)))
 
     def given(self) -> float | None:
         """Return the time to give to the store; None where that has its own."""
@@ -75,21 +80,23 @@ class StoreClock:
 
     def note(self, now: float) -> float:
         """Take the store's time from what it has answered."""
-        return self._note(self._clock(), now)
+        return self._note(self._monotonic(), now)
 
-    def _note(self, here: float, now: float) -> float:
-        if self._database:
-            self._ahead = now - here
+    def _note(self, at: float, now: float) -> float:
+        self._began = now - at
         self.was_set_back |= now < self._last - OVERLAP
         self._last = now
         return now
 
     def to_store(self, time: float) -> float:
         """Return the store's time for a time of this node."""
-        return time + self._ahead
+        return time + self._ahead()
 
     def to_node(self, time: float) -> float:
-        return time - self._ahead
+        return time - self._ahead()
+
+    def _ahead(self) -> float:
+        return self._began + self._monotonic() - self._clock() if self._database else 0.0
 
 
 class Hooks(NamedTuple):

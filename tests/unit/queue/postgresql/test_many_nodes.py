@@ -180,3 +180,14 @@ def test_answers_that_overtake_each_other_are_no_clock_that_was_set_back() -> No
     assert not clock.was_set_back
     clock.note(90.0)
     assert clock.was_set_back
+
+
+def test_what_is_planned_as_a_nodes_clock_is_set_is_due_when_it_should() -> None:
+    """A machine that was suspended sets its clock: the next answer of the store may come after the settlement."""
+    clock, monotonic = FakeClock(), FakeClock()
+    store = StoreClock(clock, database=True, monotonic=monotonic)
+    store.note(100.0)
+    monotonic.advance(1)
+    clock.advance(3_600)
+    assert store.to_store(clock() + 5) == pytest.approx(106)
+    assert store.to_node(106) == pytest.approx(clock() + 5)
