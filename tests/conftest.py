@@ -23,7 +23,8 @@ os.environ.setdefault("GRPC_ENABLE_FORK_SUPPORT", "0")
 hypothesis.settings.register_profile(
     "explore", deadline=None, print_blob=True, suppress_health_check=[hypothesis.HealthCheck.too_slow]
 )
-# The same examples in every run, so that a change is judged by what it did. To look for new ones:
+# The same examples in every run of the same tests, so that a change is judged by what it did. (Hypothesis tries
+# constants of what is imported: beside other tests a test has others.) To look for new ones:
 # HYPOTHESIS_PROFILE=explore.
 hypothesis.settings.register_profile("long", hypothesis.settings.get_profile("explore"), derandomize=True)
 # A sample of them, for `make test`: .ci/run makes all of them, with --long.

@@ -59,13 +59,21 @@ def is_uuid(text: Any) -> bool:
 class Store:
     """The entities of one workspace.
 
-    ``clock`` gives Unix seconds. With ``full_pages`` a page that is full is followed by another one, however empty: so
-    pages a DB-less Kong.
+    ``clock`` gives Unix seconds, ``new_id`` the ids of what comes without one. With ``full_pages`` a page that is full
+    is followed by another one, however empty: so pages a DB-less Kong.
     """
 
-    def __init__(self, schemas: Schemas, clock: Clock = time.time, *, full_pages: bool = False) -> None:
+    def __init__(
+        self,
+        schemas: Schemas,
+        clock: Clock = time.time,
+        *,
+        full_pages: bool = False,
+        new_id: Callable[[], UUID] = uuid4,
+    ) -> None:
         self.schemas = schemas
         self.clock = clock
+        self.new_id = new_id
         self.full_pages = full_pages
         self.clear()
 
@@ -152,7 +160,7 @@ class Store:
         about = self.schemas.entities[schema]
         given, ttl = _without_ttl(schema, given)
         now = self._now(about)
-        row = {"id": identity or given.pop("id", None) or str(uuid4())}
+        row = {"id": identity or given.pop("id", None) or str(self.new_id())}
         values = self._checked(about, _shorthand(schema, given))
         row |= {name: value for name, value in values.items() if name != "id"}
         for name in ("created_at", "updated_at"):
@@ -160,7 +168,7 @@ class Store:
                 row[name] = given.get(name) or now
         for name, field in about.fields.items():
             if field.get("auto") and row.get(name) is None:
-                row[name] = uuid4().hex
+                row[name] = self.new_id().hex
         snis = row.pop("snis", None) if schema == "certificates" else None
         row = _hashed(schema, row, given)
         self._claim(about, row)

@@ -11,7 +11,9 @@ import sqlite3
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from pathlib import Path
+from random import Random
 from typing import Any, Final, NamedTuple
+from uuid import UUID
 
 from kong_eventhooks_plugin.errors import AdminApiError
 from kong_eventhooks_plugin.kong.admin_api.client import AdminPage
@@ -63,10 +65,14 @@ class Shape:
 
 
 class Kong:
-    """Answers from the store; ``at_page`` is called before a page is read and may wait or raise."""
+    """Answers from the store; ``at_page`` is called before a page is read and may wait or raise.
+
+    The ids that it gives, which are the order of its pages, are the same in every run.
+    """
 
     def __init__(self, clock: Callable[[], float]) -> None:
-        self.store = Store(SCHEMAS, clock)
+        bits = Random(0).getrandbits
+        self.store = Store(SCHEMAS, clock, new_id=lambda: UUID(int=bits(128), version=4))
         self.configuration_hash: str | None = None
         self.asked: list[str] = []
         self.at_page: Callable[[str], Any] | None = None

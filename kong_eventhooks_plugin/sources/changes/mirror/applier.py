@@ -273,7 +273,7 @@ class Applier:
         shown = state.masked().shown
         identities = Identities(self._store, self._rules, self._configuration)
         change = EntityChange(
-            **identities.of(operation, state.schema, state.id, shown, window.high)._asdict(),
+            **identities.of(operation, state.schema, state.id, shown, window)._asdict(),
             shared=True,
             at=window.high,
             schema=state.schema,

@@ -84,7 +84,7 @@ class Cascade:
         identities = Identities(self._store, self._rules)
         return msgspec.structs.replace(
             self._deleted,
-            **identities.of(operation, row.schema, row.id, entity, self._window.high)._asdict(),
+            **identities.of(operation, row.schema, row.id, entity, self._window)._asdict(),
             schema=row.schema,
             operation=operation,
             id=row.id,

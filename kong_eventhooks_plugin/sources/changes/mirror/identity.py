@@ -8,8 +8,9 @@ that leads to a state      schema, id, and that state as people see it (secrets 
 a delete                   schema and id
 the same without a         schema, the configuration's hash, and the state (of a delete the last one) without its id
 database                   and times, which each node gives anew
-a create, for the events   schema, id, and how often the entity was deleted before: a list that comes after an update
-that name the operation    shows another state than the route saw, and Kong's PUT renews ``created_at``
+a create, for the events   schema, id, and how often the entity was deleted before, by what is known when the create is
+that name the operation    found: a list that comes after an update shows another state than the route saw, and Kong's
+                           PUT renews ``created_at``
 =========================  ===========================================================================================
 
 What two observers can see differently is left out: who they are, when they looked, the state before, the workspace (a
@@ -20,6 +21,7 @@ events are duplicates.
 
 Limits: what was counted is forgotten when the queue has forgotten the events (``Mirror``). A change that only an
 observer sees that counts less (a new node, while the others are away) has the id of the earlier one, and is no event.
+Of an entity's deletes the last one's time is known: a create that is seen later than two of them counts one too many.
 """
 
 from typing import Any, NamedTuple
@@ -27,6 +29,7 @@ from typing import Any, NamedTuple
 from kong_eventhooks_plugin.kong.admin_api.digests import plain
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.operation import Operation
+from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.store import Store
 
 
@@ -45,8 +48,9 @@ class Identities:
         self._rules = rules
         self._configuration = configuration
 
-    def of(self, operation: Operation, schema: str, entity: str, shown: dict[str, Any], at: float) -> Identity:
-        """Return a change's identity, and count it. ``shown`` is masked; ``at`` is when the change was found."""
+    def of(self, operation: Operation, schema: str, entity: str, shown: dict[str, Any], window: TimeWindow) -> Identity:
+        """Return a change's identity, and count it. ``shown`` is masked; ``window`` is of the state it leads to."""
+        at = window.low
         if self._configuration is not None:
             content = self._rules.seen(schema, shown, times=False).hex()
             kind = "delete" if operation == "delete" else "state"
@@ -56,8 +60,12 @@ class Identities:
         state = ["state", schema, entity, self._rules.seen(schema, shown, times=True).hex()]
         if operation == "update":
             return Identity(self._counted(state, at), None)
-        deletes = self._store.identity_count(plain(_delete(schema, entity)))
-        return Identity(self._counted(state, at), plain(["create", schema, entity, deletes]).hex())
+        create = plain(["create", schema, entity, self._deletes_before(schema, entity, window)])
+        return Identity(self._counted(state, at), create.hex())
+
+    def _deletes_before(self, schema: str, entity: str, window: TimeWindow) -> int:
+        count, last = self._store.identity_count(plain(_delete(schema, entity)))
+        return count - 1 if count and window.before(TimeWindow(last, last)) else count
 
     def _counted(self, parts: list[Any], at: float) -> str:
         identity = plain(parts)

@@ -10,9 +10,8 @@ A write that the route saw:
 the mirror has                                  reported  the mirror then has    because
 ==============================================  ========  =====================  ======================================
 the same state, reported by a reconciliation    no        what it had            the reconciliation reported this very
-that listed it after the request began,                                          change
-unclaimed; or the same content, written once
-more since
+that listed it after the request began,                                          change. The same content with other
+unclaimed                                                                        times is another write's
 a state from after the request                  yes       what it had            the observation is late
 a state from before the request                 yes       the new state
 a state whose order is not known                yes       the new state, and in  a reconciliation that finds the other

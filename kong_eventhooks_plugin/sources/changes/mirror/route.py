@@ -25,7 +25,7 @@ import msgspec
 import structlog
 
 from kong_eventhooks_plugin.errors import ObservationError
-from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules, MaskedEntity
+from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
 from kong_eventhooks_plugin.model.entity_path import EntityPath
 from kong_eventhooks_plugin.model.operation import Operation
 from kong_eventhooks_plugin.sources.changes.mirror import ordering
@@ -35,7 +35,7 @@ from kong_eventhooks_plugin.sources.changes.mirror.normalize import comparable
 from kong_eventhooks_plugin.sources.changes.mirror.ordering import TimeWindow
 from kong_eventhooks_plugin.sources.changes.mirror.rows import Row, Tombstone, Writing
 from kong_eventhooks_plugin.sources.changes.mirror.snapshot import Snapshot, short, snapshot_of
-from kong_eventhooks_plugin.sources.changes.mirror.store import PublishedState, Store
+from kong_eventhooks_plugin.sources.changes.mirror.store import Store
 from kong_eventhooks_plugin.sources.changes.model import EntityChange, RouteChange
 
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH"})
@@ -97,31 +97,14 @@ class _RouteApplier:
         return [change]
 
     def _is_published(self, snapshot: Snapshot) -> bool:
-        """Return whether a reconciliation that listed after the request began reported the state that it led to.
-
-        Either exactly that, in whatever form, or the same content that was written once more since.
-        """
-        published = self._store.published_of(snapshot.schema, snapshot.id, self._window.low)
-        claimed = next((one for one in published if self._is_exactly(one, snapshot)), None) or next(
-            (one for one in published if self._is_rewritten(one, snapshot)), None
-        )
-        if claimed is not None:
-            self._store.claim(claimed.number)
-        return claimed is not None
-
-    def _is_exactly(self, published: PublishedState, snapshot: Snapshot) -> bool:
-        one, other = _comparable_published(published, snapshot)
-        return self._rules.exact(snapshot.schema, one) == self._rules.exact(snapshot.schema, other)
-
-    def _is_rewritten(self, published: PublishedState, snapshot: Snapshot) -> bool:
-        one, other = _comparable_published(published, snapshot)
-        written, seen = (state.shown.get("updated_at") for state in (one, other))
-        return (
-            isinstance(written, int | float)
-            and isinstance(seen, int | float)
-            and written > seen
-            and self._rules.content(snapshot.schema, one) == self._rules.content(snapshot.schema, other)
-        )
+        """Return whether a reconciliation that listed after the request began reported exactly that state."""
+        for published in self._store.published_of(snapshot.schema, snapshot.id, self._window.low):
+            same_rules = published.rules == snapshot.rules
+            one, other = comparable(published.masked(), snapshot.masked(), same_rules=same_rules, same_origin=False)
+            if self._rules.exact(snapshot.schema, one) == self._rules.exact(snapshot.schema, other):
+                self._store.claim(published.number)
+                return True
+        return False
 
     def _written(self, operation: Operation, snapshot: Snapshot, before: Row | None) -> EntityChange:
         change = self._change(operation, snapshot, snapshot.id, snapshot.masked().shown)
@@ -147,7 +130,7 @@ class _RouteApplier:
         """Return the change; ``mark`` stands for an id that is not known."""
         identities = Identities(self._store, self._rules)
         return EntityChange(
-            **identities.of(operation, where.schema, mark or entity_id, entity, self._seen.seen_at)._asdict(),
+            **identities.of(operation, where.schema, mark or entity_id, entity, self._window)._asdict(),
             shared=True,
             at=self._seen.seen_at,
             schema=where.schema,
@@ -220,11 +203,6 @@ class _RouteApplier:
         low, high = self._window
         self._store.add_tombstone(place.schema, mark, Tombstone(self._rev, self._rev, low, low, high, None, None))
         return [self._change("delete", place, entity.get("id", ""), entity, mark)]
-
-
-def _comparable_published(published: PublishedState, snapshot: Snapshot) -> tuple[MaskedEntity, MaskedEntity]:
-    same_rules = published.rules == snapshot.rules
-    return comparable(published.masked(), snapshot.masked(), same_rules=same_rules, same_origin=False)
 
 
 def _entity_from_path(rules: EntityRules, place: EntityPath) -> tuple[dict[str, Any], str]:

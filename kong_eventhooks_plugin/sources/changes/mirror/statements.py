@@ -164,7 +164,7 @@ COUNT_IDENTITY: Final = (
     "INSERT INTO mirror_identities VALUES (?, 1, ?) ON CONFLICT (identity) "
     "DO UPDATE SET count = count + 1, at = excluded.at RETURNING count - 1"
 )
-IDENTITY_COUNT: Final = "SELECT count FROM mirror_identities WHERE identity = ?"
+IDENTITY_COUNT: Final = "SELECT count, at FROM mirror_identities WHERE identity = ?"
 DROP_IDENTITIES: Final = "DELETE FROM mirror_identities WHERE at < ?"
 
 ADD_TO_OUTBOX: Final = "INSERT INTO mirror_outbox (identity, change) VALUES (?, ?)"

@@ -231,9 +231,10 @@ class Store:
         before: int = self._run(sql.COUNT_IDENTITY, (identity, at)).fetchone()[0]
         return before
 
-    def identity_count(self, identity: bytes) -> int:
+    def identity_count(self, identity: bytes) -> tuple[int, float]:
+        """Return how often an identity was reported, and of when the last time is."""
         row = self._run(sql.IDENTITY_COUNT, (identity,)).fetchone()
-        return row[0] if row else 0
+        return row or (0, 0.0)
 
     def drop_identities(self, before: float) -> None:
         self._run(sql.DROP_IDENTITIES, (before,))

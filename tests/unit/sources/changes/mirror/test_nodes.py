@@ -27,7 +27,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition,
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.sources.changes.events import events_of_change
 from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
-from kong_eventhooks_plugin.sources.changes.model import EntityChange
+from kong_eventhooks_plugin.sources.changes.model import EntityChange, RouteChange
 from tests.support.admin_declared import load
 from tests.support.mirror_world import RULES, Request, World, observation
 from tests.unit.sources.changes.mirror.test_interleavings import GONE, NAMES, TAGS, state_of
@@ -325,3 +325,49 @@ async def test_a_route_that_does_not_know_an_entity_takes_its_update_for_a_creat
         once, twice, third = (events_of_change(change) for change in (created, mistaken, updated))
         assert twice[0].id == third[0].id != once[0].id
         assert [event.id for event in twice[1:]] == [event.id for event in once[1:]]
+
+
+def seen_by(world: World, method: str, path: str, entity: dict[str, Any]) -> RouteChange:
+    """Return what the node's route saw of a request that takes a second, now: for the mirror when it comes late."""
+    world.time.advance()
+    world.requests += 1
+    return observation(Request(method, path, entity, world.time(), world.time.advance(), world.requests))
+
+
+async def test_the_same_content_that_is_written_again_is_another_change(tmp_path: Path) -> None:
+    """What the route saw of the first write comes when a reconciliation has found what the second one led to."""
+    async with pair(tmp_path) as (one, two):
+        store = one.kong.store
+        await one.reconcile()
+        await two.reconcile()
+        row = store.insert("consumers", {"username": "grace"})
+        first = seen_by(one, "POST", "/consumers", store.shown("consumers", row))
+        found_first = await two.reconcile()
+        row = store.update("consumers", row, {})
+        second = seen_by(one, "PATCH", "/consumers/grace", store.shown("consumers", row))
+        by_route = await two.see("PATCH", "/consumers/grace", store.shown("consumers", row))
+        found_second = await one.reconcile()
+        (late,) = await one.mirror.apply(first)
+        assert late.identity == found_first[0].identity
+        assert late.identity != found_second[0].identity == by_route[0].identity
+        assert await one.mirror.apply(second) == [], "the reconciliation reported it"
+
+
+async def test_a_create_that_is_seen_after_its_delete_is_the_same_create(tmp_path: Path) -> None:
+    """Its number is that of the deletes before it, though the mirror knows of one behind it already."""
+    async with pair(tmp_path) as (one, _):
+        store = one.kong.store
+        await one.reconcile()
+        row = store.insert("consumers", {"username": "grace"})
+        first = seen_by(one, "POST", "/consumers", store.shown("consumers", row))
+        row = store.update("consumers", row, {"tags": ["x"]})
+        (mistaken,) = await one.see("PUT", "/consumers/grace", store.shown("consumers", row))
+        second = seen_by(one, "PUT", "/consumers/grace", store.shown("consumers", row))
+        store.delete("consumers", row)
+        await one.reconcile()
+        (late,) = await one.mirror.apply(first)
+        row = store.insert("consumers", {"username": "grace"}, row["id"])
+        *_, again = await one.see("PUT", f"/consumers/{row['id']}", store.shown("consumers", row))
+        (later,) = await one.mirror.apply(second)
+        assert {change.operation for change in (mistaken, late, again, later)} == {"create"}
+        assert late.of_operation == later.of_operation == mistaken.of_operation != again.of_operation
