@@ -1,9 +1,9 @@
 """Which node sends a ping, where nodes share the store: one of them, and none for what is no news.
 
-A hook that the API makes, changes or deletes is seen by every node: its owner sends. One that nodes declare is created
-by the first that declares it and deleted by the last; in between, a change is reported when its owner has it. Nodes
-that change at the same moment (one configuration for all) are told apart after ``SETTLING`` seconds, when each has said
-what it declares. A race that remains costs a second ping or none.
+A hook that the API makes, changes or deletes is seen by every node: its owner sends, at once. One that nodes declare is
+created by the first that declares it and deleted by the last; in between, a change is reported when its owner has it.
+Nodes that begin or cease to declare a hook at the same moment (one configuration for all) are told apart after
+``SETTLING`` seconds, when each has said what it declares. A race that remains costs a second ping or none.
 """
 
 from typing import Final
@@ -24,9 +24,9 @@ class PingTurns:
 
     def __call__(self, ping: Ping) -> bool | None:
         hook, now = ping.hook, self._clock()
-        if 0 <= now - ping.asked_at < SETTLING:
-            return None
         by_api = hook.origin.place == "api"
+        if not by_api and ping.operation != "update" and 0 <= now - ping.asked_at < SETTLING:
+            return None
         if ping.operation == "create" and (
             now - hook.created_at > EXPIRES if by_api else self._membership.found_declared(hook.id)
         ):

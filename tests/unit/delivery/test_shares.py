@@ -7,6 +7,7 @@ from itertools import islice
 from typing import Self
 
 import pytest
+from msgspec.structs import replace
 
 from kong_eventhooks_plugin.background import cancel
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
@@ -14,7 +15,7 @@ from kong_eventhooks_plugin.delivery.membership import GONE, HOLD, Membership
 from kong_eventhooks_plugin.delivery.rendezvous import owner
 from kong_eventhooks_plugin.hooks.contract import HookChange
 from kong_eventhooks_plugin.model.delivery import Discard
-from kong_eventhooks_plugin.model.hook import Hook
+from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.queue.nodes import REMEMBERED, Node
 from tests.support.delivery_time import FakeTime
 from tests.support.delivery_world import WatchedQueue, World, scripted_hook
@@ -259,6 +260,28 @@ async def test_one_of_all_pings(cluster: Cluster) -> None:
     four.worker.ping_changes([HookChange(None, hook) for hook in HOOKS])
     await cluster.pass_(5)
     assert four.handler.pings == [], "the others declare them"
+
+
+async def test_pings_wait_only_where_it_matters_who_declares_a_hook(cluster: Cluster) -> None:
+    one, two = await cluster.start("one"), await cluster.start("two")
+
+    async def pinged(*hooks: Hook) -> list[str]:
+        """Return what is pinged before any time passes."""
+        for node in (one, two):
+            node.handler.pings.clear()
+            node.worker.ping_changes(node.registry.set(*hooks))
+        await cluster.turn()
+        return [operation for node in (one, two) for _, operation in node.handler.pings]
+
+    made = scripted_hook("made", origin=Origin("api", "", ""), created_at=cluster.time())
+    assert await pinged(*HOOKS, made) == ["create"]
+    assert await pinged(*HOOKS, replace(made, snooze=5.0)) == ["update"]
+    assert await pinged(*HOOKS) == ["delete"]
+    changed = [replace(HOOKS[0], snooze=5.0), *HOOKS[1:]]
+    assert await pinged(*changed) == ["update"]
+    assert await pinged(*changed[1:]) == []
+    await cluster.pass_(5)
+    assert [operation for node in (one, two) for _, operation in node.handler.pings] == ["delete"]
 
 
 async def test_the_last_that_declares_a_hook_says_that_it_is_gone(cluster: Cluster) -> None:
