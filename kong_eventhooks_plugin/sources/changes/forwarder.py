@@ -85,7 +85,6 @@ class ChangeForwarder:
         self._endpoints = AdminEndpoints()
         self._read_from: tuple[LeaseHolder, float] | None = None
         self._error: str | None = None
-        self._running = False
 
     @property
     def has_change_subscribers(self) -> bool:
@@ -110,22 +109,14 @@ class ChangeForwarder:
         }
 
     async def run(self) -> None:
-        self._running = True
-        try:
+        with self._observations.consumed():
             while True:
                 await self._observations.oldest()
                 if not await self._forward():
                     await asyncio.sleep(self._pause)
-        finally:
-            self._running = False
 
     async def drain(self, seconds: float) -> None:
-        """Forward what waits, before this process ends: another one does not know who made a change."""
-        try:
-            async with asyncio.timeout(seconds if self._running else 0):
-                await self._observations.empty()
-        except TimeoutError:
-            _log.warning("changes_not_drained", observations=len(self._observations))
+        await self._observations.drain(seconds)
 
     def _taker(self) -> LeaseHolder | None:
         return self._holders.holder(CRUD)

@@ -6,13 +6,19 @@ triggers a reconciliation, which finds the change without its actor.
 
 import asyncio
 from collections import deque
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
+
+import structlog
 
 from kong_eventhooks_plugin.model.observation import ChangeObservation
 
 OBSERVATIONS: Final = 1_000
 BYTES: Final = 64 << 20
+
+_log = structlog.get_logger()
 
 
 class ObservationQueue:
@@ -23,6 +29,7 @@ class ObservationQueue:
         self._limit = limit
         self._pending: deque[ChangeObservation] = deque()
         self._bytes = 0
+        self._consumed = False
         self._not_empty, self._empty = asyncio.Event(), asyncio.Event()
         self._empty.set()
 
@@ -59,6 +66,28 @@ class ObservationQueue:
     async def empty(self) -> None:
         """Wait until every observation is done."""
         await self._empty.wait()
+
+    @contextmanager
+    def consumed(self) -> Iterator[None]:
+        """For the consumer, while it runs."""
+        self._consumed = True
+        try:
+            yield
+        finally:
+            self._consumed = False
+
+    async def drain(self, seconds: float, publish: Callable[[], Awaitable[None]] | None = None) -> None:
+        """Wait until the consumer has done every observation, and publish; log where that takes longer.
+
+        To be called before this process ends: another one does not know who made a change.
+        """
+        try:
+            async with asyncio.timeout(seconds if self._consumed else 0):
+                await self.empty()
+                if self._consumed and publish is not None:
+                    await publish()
+        except TimeoutError:
+            _log.warning("changes_not_drained", observations=len(self))
 
 
 def _size(seen: ChangeObservation) -> int:

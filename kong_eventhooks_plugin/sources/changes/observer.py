@@ -111,7 +111,6 @@ class ChangeObserver:
         self._outbox_publisher = OutboxPublisher(mirror, publish, counts, holds=lambda: self._lifecycle.holds)
         self._logged: set[str] = set()
         self._error: str | None = None
-        self._running = False
 
     @property
     def has_change_subscribers(self) -> bool:
@@ -148,24 +147,14 @@ class ChangeObserver:
 
     async def run(self) -> None:
         """Process observations, empty the outbox, and keep the mirror up to date while a hook subscribes to changes."""
-        self._running = True
-        try:
+        with self._observations.consumed():
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._process_observations())
                 tasks.create_task(self._outbox_publisher.run())
                 tasks.create_task(self._lifecycle.run())
-        finally:
-            self._running = False
 
     async def drain(self, seconds: float) -> None:
-        """Process what waits and publish it, before this process ends: another one does not know who made a change."""
-        try:
-            async with asyncio.timeout(seconds if self._running else 0):
-                await self._observations.empty()
-                if self._running:
-                    await self._outbox_publisher.flush()
-        except TimeoutError:
-            _log.warning("changes_not_drained", observations=len(self._observations))
+        await self._observations.drain(seconds, self._outbox_publisher.flush)
 
     async def _forget(self) -> None:
         """Drop the mirror, and have what is in the outbox published to nobody."""
