@@ -151,9 +151,10 @@ _WHAT_IT_NEEDS = (
     "`crud_reconcile_seconds`: one event for each entity that differs between two of them. A whole configuration that "
     "is sent through the route (`POST /config` of a DB-less Kong) starts one at once: its changes come within seconds, "
     "without `actor`. Each change is reported once, whichever way and by whichever node it was seen. Where nodes share "
-    "a store, one with `admin_url` reports what the routes of those without it see (docs/cluster.md). The first "
-    "reconciliation ever reports nothing; after a restart, and after up to ten minutes without hooks on it, the next "
-    "one reports what changed meanwhile."
+    "a store, one with `admin_url` reports what the routes of those without it see. It reads the entity first: a "
+    "change through such a route that is changed again, or deleted, before it is read is no event of its own "
+    "(docs/cluster.md). The first reconciliation ever reports nothing; after a restart, and after up to ten minutes "
+    "without hooks on it, the next one reports what changed meanwhile."
 )
 _TWO_EVENTS = (
     "One change is one event `<entity>` and one `<entity>:<operation>` here, and one of `dao:crud`. A hook that names "
