@@ -8,9 +8,10 @@ Any number of processes may have one file open; one of them at a time may reconc
 
 Limits: ``OUTBOX`` pending changes, past which ``apply`` raises ``QueueFull`` and changes nothing: the caller keeps the
 observation, or lets a reconciliation find the change later. Those of ``file``, ``store``, ``cascade`` and ``applier``.
-What reconciliations reported, tombstones and request ids are kept for two reconciliations, at least
-``RETENTION_SECONDS``: an observation that comes later than that may be reported a second time. What was counted of a
-change's identity (some 60 bytes) is kept for ``remember`` seconds, which have to be more than the queue keeps events.
+What reconciliations reported and tombstones are kept for two reconciliations, at least ``RETENTION_SECONDS``: an
+observation that comes later than that may be reported a second time. Request ids are kept for as long as another node
+may forward the request (``queue.polling.AGE``), which a restored backup does again. What was counted of a change's
+identity (some 60 bytes) is kept for ``remember`` seconds, which have to be more than the queue keeps events.
 """
 
 import asyncio
@@ -25,6 +26,7 @@ from typing import Any, Final, TypeVar
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.kong.admin_api.entities import EntityRules
+from kong_eventhooks_plugin.queue.polling import AGE
 from kong_eventhooks_plugin.settings import DEFAULTS
 from kong_eventhooks_plugin.sources.changes.mirror import route
 from kong_eventhooks_plugin.sources.changes.mirror.applier import Applier
@@ -180,8 +182,10 @@ class Mirror:
 
         def finish(store: Store, _: int) -> None:
             store.set_fact(_HASH, configuration_hash)
-            store.drop_older(min(store.fact(_BEGAN) or 0.0, self._clock() - RETENTION_SECONDS))
-            store.drop_identities(self._clock() - self._remember)
+            now = self._clock()
+            store.drop_older(min(store.fact(_BEGAN) or 0.0, now - RETENTION_SECONDS))
+            store.drop_requests(now - AGE)
+            store.drop_identities(now - self._remember)
             store.set_fact(_BEGAN, began)
 
         await self._write(finish)

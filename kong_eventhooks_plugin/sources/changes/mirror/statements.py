@@ -155,10 +155,8 @@ SET_TOMBSTONE: Final = "INSERT OR REPLACE INTO mirror_tombstones VALUES (?, ?, ?
 DROP_TOMBSTONE: Final = "DELETE FROM mirror_tombstones WHERE schema = ? AND id = ?"
 
 ADD_REQUEST: Final = "INSERT OR IGNORE INTO mirror_requests VALUES (?, ?)"
-DROP_OLDER: Final = (
-    "DELETE FROM mirror_tombstones WHERE high < ?", "DELETE FROM mirror_round_told WHERE high < ?",
-    "DELETE FROM mirror_requests WHERE seen_at < ?",
-)  # fmt: skip
+DROP_OLDER: Final = ("DELETE FROM mirror_tombstones WHERE high < ?", "DELETE FROM mirror_round_told WHERE high < ?")
+DROP_REQUESTS: Final = "DELETE FROM mirror_requests WHERE seen_at < ?"
 
 COUNT_IDENTITY: Final = (
     "INSERT INTO mirror_identities VALUES (?, 1, ?) ON CONFLICT (identity) "

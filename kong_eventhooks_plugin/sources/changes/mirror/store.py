@@ -220,9 +220,12 @@ class Store:
         return self._run(sql.ADD_REQUEST, (request, at)).rowcount > 0
 
     def drop_older(self, at: float) -> None:
-        """Forget tombstones, reported states and requests from before ``at``."""
+        """Forget tombstones and reported states from before ``at``."""
         for statement in sql.DROP_OLDER:
             self._run(statement, (at,))
+
+    def drop_requests(self, before: float) -> None:
+        self._run(sql.DROP_REQUESTS, (before,))
 
     # identities
 

@@ -17,11 +17,13 @@ from kong_eventhooks_plugin.sources.changes import forwarded as forwarded_module
 from kong_eventhooks_plugin.sources.changes import forwarder as forwarder_module
 from kong_eventhooks_plugin.sources.changes.forwarded import ForwardedChanges
 from kong_eventhooks_plugin.sources.changes.forwarder import ChangeForwarder
+from kong_eventhooks_plugin.sources.changes.mirror import mirror as mirror_module
 from kong_eventhooks_plugin.sources.pollers.lease_holders import LeaseHolders
 from kong_eventhooks_plugin.telemetry.metrics import Counts
 from tests.support.admin_node import AdminNode
 from tests.support.crud_world import CrudWorld, shown
 from tests.support.http import http_client
+from tests.support.store_backup import StoreBackup
 from tests.support.waiting import SECONDS
 
 WHO = {"consumer": {"id": "c", "username": "ada", "custom_id": None}, "credential": "k", "ip": "10.0.0.1"}
@@ -181,6 +183,23 @@ async def test_what_a_reconciliation_has_reported_is_no_second_event(sender: Sen
     await taker.world.reconcile()
     await taker.world.published(3)
     assert await taker.take() == ["consumers:create grace by None"]
+
+
+async def test_a_change_that_comes_back_with_a_backup_is_one_event(
+    sender: Sender, taker: Taker, postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Though reconciliations have gone by since."""
+    monkeypatch.setattr(mirror_module, "RETENTION_SECONDS", 0.0)
+    await sender.route("POST", "/consumers", username="grace")
+    await sender.sent()
+    with StoreBackup(postgres_store) as backup:
+        await taker.take()
+        for _ in range(3):
+            await taker.world.reconcile()
+        backup.restore()
+    assert len(await taker.polling.waiting(10)) == 1
+    await taker.take()
+    assert len(await taker.world.stored()) == 3
 
 
 async def test_a_change_taken_twice_is_one_event(sender: Sender, taker: Taker, tmp_path: Path, kong: AdminNode) -> None:
