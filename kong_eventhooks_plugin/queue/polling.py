@@ -2,7 +2,8 @@
 
 A lease says which process does a thing for all. Each new holder gets a new ``term``, and so does one whose lease had
 run out: whoever writes a note names the term in which it read the notes, and one that stood still and comes back
-writes nothing.
+writes nothing. A term is when it began, in milliseconds by the store's clock, and larger than the one before: none
+comes again where the store goes back, as a restored backup or a failover does.
 
 A change that a node saw on the Admin API's route, and cannot name itself, waits here for a node that can.
 
@@ -16,7 +17,7 @@ limit                  past it
 =====================  ==================================================================================
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Final, NamedTuple, Protocol
 
 TTL: Final = 10.0
@@ -61,15 +62,10 @@ class SharedPolling(Protocol):
 
     async def note_names(self, lease: str, prefix: str) -> Sequence[str]: ...
 
-    async def adopted(self, lease: str) -> bool:
-        """Return whether a holder has brought the notes that it had before there were shared ones."""
-
-    async def adopt(self, lease: str, term: int, notes: Mapping[str, bytes]) -> None:
-        """Bring them. Raises ``StoreUnavailable`` where the term has ended, as ``put_note`` and ``drop_note`` do."""
-
-    async def put_note(self, lease: str, term: int, name: str, value: bytes) -> None: ...
-
-    async def drop_note(self, lease: str, term: int, name: str) -> None: ...
+    async def write_notes(
+        self, lease: str, term: int, notes: Mapping[str, bytes], dropped: Collection[str] = ()
+    ) -> None:
+        """Write notes and drop others, all or none. Raises ``StoreUnavailable`` where the term has ended."""
 
     async def send(self, changes: Sequence[tuple[float, bytes]]) -> int:
         """Keep changes with their times by this node's clock; return how many of them, the first ones, found room."""

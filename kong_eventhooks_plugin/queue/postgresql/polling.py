@@ -1,7 +1,7 @@
 """``queue.polling.SharedPolling``: its limits are there, what it means too."""
 
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, Final
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
+from typing import Any
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.holders import exited
@@ -23,8 +23,6 @@ from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction, columns
 
 Write = Callable[[Callable[[Transaction], Awaitable[Any]]], Awaitable[Any]]
-
-_LATER: Final = "another node polls now"
 
 
 class PostgresPolling:
@@ -68,31 +66,20 @@ class PostgresPolling:
         rows = await self._reader().read(lambda connection: connection.fetch(SQL.poll_note_names, lease, prefix))
         return [row[0] for row in rows]
 
-    async def adopted(self, lease: str) -> bool:
-        return bool(await self._reader().read(lambda connection: connection.fetchval(SQL.poll_lease_adopted, lease)))
+    async def write_notes(
+        self, lease: str, term: int, notes: Mapping[str, bytes], dropped: Collection[str] = ()
+    ) -> None:
+        async def write(transaction: Transaction) -> None:
+            connection = transaction.connection
+            if await connection.fetchval(SQL.lock_poll_lease, lease, term, transaction.now) is None:
+                raise StoreUnavailable("another node polls now")
+            await connection.execute(SQL.drop_poll_notes, lease, [*dropped, *notes])
+            size = await connection.fetchval(SQL.poll_notes_size) + sum(map(len, notes.values()))
+            if size > MAX_NOTES or max(map(len, notes.values()), default=0) > MAX_NOTE:
+                raise StoreUnavailable(f"a note is larger than {MAX_NOTE:,} bytes, or all of them than {MAX_NOTES:,}")
+            await connection.execute(SQL.add_poll_notes, lease, list(notes), list(notes.values()))
 
-    async def adopt(self, lease: str, term: int, notes: Mapping[str, bytes]) -> None:
-        async def adopt(transaction: Transaction) -> None:
-            await _lock(transaction, lease, term)
-            for name, value in notes.items():
-                await _put(transaction, lease, name, value)
-            await transaction.connection.execute(SQL.set_poll_lease_adopted, lease)
-
-        await self._write(adopt)
-
-    async def put_note(self, lease: str, term: int, name: str, value: bytes) -> None:
-        async def put(transaction: Transaction) -> None:
-            await _lock(transaction, lease, term)
-            await _put(transaction, lease, name, value)
-
-        await self._write(put)
-
-    async def drop_note(self, lease: str, term: int, name: str) -> None:
-        async def drop(transaction: Transaction) -> None:
-            await _lock(transaction, lease, term)
-            await transaction.connection.execute(SQL.drop_poll_note, lease, name)
-
-        await self._write(drop)
+        await self._write(write)
 
     # forwarded changes
 
@@ -117,16 +104,3 @@ class PostgresPolling:
 
     async def remove(self, numbers: Sequence[int]) -> None:
         await self._write(lambda transaction: transaction.connection.execute(SQL.delete_forwarded_changes, numbers))
-
-
-async def _lock(transaction: Transaction, lease: str, term: int) -> None:
-    """Keep the lease until the transaction ends. Raises ``StoreUnavailable`` where the term has ended."""
-    if await transaction.connection.fetchval(SQL.lock_poll_lease, lease, term, transaction.now) is None:
-        raise StoreUnavailable(_LATER)
-
-
-async def _put(transaction: Transaction, lease: str, name: str, value: bytes) -> None:
-    others = await transaction.connection.fetchval(SQL.other_poll_notes_size, lease, name)
-    if len(value) > MAX_NOTE or others + len(value) > MAX_NOTES:
-        raise StoreUnavailable(f"a note is larger than {MAX_NOTE:,} bytes, or all of them than {MAX_NOTES:,}")
-    await transaction.connection.execute(SQL.put_poll_note, lease, name, value)

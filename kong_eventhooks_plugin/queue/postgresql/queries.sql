@@ -495,10 +495,11 @@ SELECT process FROM poll_leases WHERE name = ANY($1::text[]) AND process <> $2;
 -- name: acquire_poll_leases
 -- $5: now; $6: when one ends that is from before the clock was set back; $7: processes that have exited.
 INSERT INTO poll_leases AS l (name, process, node, term, until)
-SELECT name, $2::text, $3::text, 1, $4::float8 FROM unnest($1::text[]) AS u(name) ORDER BY name
+SELECT name, $2::text, $3::text, ($5::float8 * 1000)::bigint, $4::float8 FROM unnest($1::text[]) AS u(name) ORDER BY name
 ON CONFLICT (name) DO UPDATE SET
   process = excluded.process, node = excluded.node, until = excluded.until,
-  term = l.term + (l.process <> excluded.process OR l.until <= $5::float8)::integer
+  term = CASE WHEN l.process <> excluded.process OR l.until <= $5::float8
+    THEN greatest(l.term + 1, excluded.term) ELSE l.term END
 WHERE l.process = excluded.process OR l.until <= $5::float8 OR l.until > $6::float8 OR l.process = ANY($7::text[])
 RETURNING name, term;
 
@@ -512,27 +513,20 @@ SELECT name, process, node, term FROM poll_leases WHERE until > $1 AND until <= 
 -- Nobody takes the lease until this transaction ends.
 SELECT 1 FROM poll_leases WHERE name = $1 AND term = $2 AND until > $3 FOR UPDATE;
 
--- name: poll_lease_adopted
-SELECT adopted FROM poll_leases WHERE name = $1;
-
--- name: set_poll_lease_adopted
-UPDATE poll_leases SET adopted = true WHERE name = $1;
-
 -- name: poll_note
 SELECT value FROM poll_notes WHERE lease = $1 AND name = $2;
 
 -- name: poll_note_names
 SELECT name FROM poll_notes WHERE lease = $1 AND starts_with(name, $2) ORDER BY name;
 
--- name: other_poll_notes_size
-SELECT coalesce(sum(length(value)), 0)::bigint FROM poll_notes WHERE lease <> $1 OR name <> $2;
+-- name: poll_notes_size
+SELECT coalesce(sum(length(value)), 0)::bigint FROM poll_notes;
 
--- name: put_poll_note
-INSERT INTO poll_notes (lease, name, value) VALUES ($1, $2, $3)
-ON CONFLICT (lease, name) DO UPDATE SET value = excluded.value;
+-- name: add_poll_notes
+INSERT INTO poll_notes (lease, name, value) SELECT $1, name, value FROM unnest($2::text[], $3::bytea[]) AS u(name, value);
 
--- name: drop_poll_note
-DELETE FROM poll_notes WHERE lease = $1 AND name = $2;
+-- name: drop_poll_notes
+DELETE FROM poll_notes WHERE lease = $1 AND name = ANY($2::text[]);
 
 -- name: count_forwarded_changes
 SELECT count(*) FROM forwarded_changes;

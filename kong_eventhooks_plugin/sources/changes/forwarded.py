@@ -114,7 +114,7 @@ class ForwardedChanges:
         if not self._schema_cache.endpoints():
             return False
         if self._written != (term, known):
-            await self._shared.put_note(CRUD, term, PATHS_NOTE, msgspec.json.encode(known))
+            await self._shared.write_notes(CRUD, term, {PATHS_NOTE: msgspec.json.encode(known)})
             self._written = term, known
         return True
 

@@ -1,7 +1,9 @@
 """Who polls what one node polls for all that share a store: leases in that store (``queue.polling``).
 
 They go to nodes with an Admin API whose hooks want what is polled. A process holds one until the time that the store
-last gave it runs out by its own clocks: where the store does not answer, it stops by itself.
+last gave it runs out by its own clocks: where the store does not answer, it stops by itself. When the store answers
+again, those who held a lease ask first, and the others a renewal later: it may be an older backup, and who polled last
+knows most (``shared_notes``).
 
 Limits: a lease is renewed every ``RENEW_SECONDS``; ``RELEASE_SECONDS`` is how long ``close`` waits for the store.
 """
@@ -47,6 +49,7 @@ class PollLeases:
         self._monotonic = monotonic
         self._wanted: dict[str, Callable[[], bool]] = {}
         self._held: dict[str, _Held] = {}
+        self._was_away = False
         self._hurried = asyncio.Event()
         self._limited_log = RateLimitedLogger(monotonic)
 
@@ -73,10 +76,14 @@ class PollLeases:
             if left := self._held.keys() - names:
                 await self._shared.release(sorted(left), self._process)
                 self._held = {name: held for name, held in self._held.items() if name in names}
-            if names:
+            if self._was_away:
+                names = [name for name in names if name in self._held]
+            if names or self._was_away:
                 terms = await self._shared.acquire(names, self._process, self._node)
                 self._held = {name: _Held(term, until) for name, term in terms.items()}
+            self._was_away = False
         except QueueError as error:
+            self._was_away = True
             self._limited_log.warning("poll_lease_renewal_failed", "renewal", error=str(error))
 
     async def close(self) -> None:

@@ -6,8 +6,7 @@ CREATE TABLE poll_leases (
   process text NOT NULL,         -- queue.holders, as in nodes
   node text NOT NULL,            -- its host's name
   term bigint NOT NULL,          -- goes up with each new holder, and with one that was away too long
-  until float8 NOT NULL,
-  adopted boolean NOT NULL DEFAULT false -- whether the notes of the first holder's own file are here
+  until float8 NOT NULL
 ) WITH (fillfactor = 20, autovacuum_vacuum_scale_factor = 0, autovacuum_vacuum_threshold = 2000);
 
 -- What the holder of a lease keeps for the next one, small values by name.

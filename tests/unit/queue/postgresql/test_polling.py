@@ -12,6 +12,7 @@ from kong_eventhooks_plugin.queue.polling import AGE, TTL, LeaseHolder
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.postgresql.polling import PostgresPolling
 from tests.support.clock import FakeClock
+from tests.support.store_backup import StoreBackup
 from tests.support.waiting import SECONDS
 
 
@@ -39,89 +40,92 @@ def two(nodes: list[PostgresQueue]) -> PostgresPolling:
 async def test_a_lease_is_one_process_s_until_it_ends(
     one: PostgresPolling, two: PostgresPolling, clock: FakeClock
 ) -> None:
-    assert await one.acquire(["crud", "balancer"], "one", "a") == {"crud": 1, "balancer": 1}
-    assert await two.acquire(["crud", "certificate"], "two", "b") == {"certificate": 1}
+    began = int(clock() * 1000)
+    assert await one.acquire(["crud", "balancer"], "one", "a") == {"crud": began, "balancer": began}
+    assert await two.acquire(["crud", "certificate"], "two", "b") == {"certificate": began}
     clock.advance(TTL / 2)
-    assert await one.acquire(["crud"], "one", "a") == {"crud": 1}, "renewed in the same term"
+    assert await one.acquire(["crud"], "one", "a") == {"crud": began}, "renewed in the same term"
     clock.advance(TTL / 2)
-    assert await two.holders() == {"crud": LeaseHolder("one", "a", 1)}
-    assert await two.acquire(["crud", "balancer"], "two", "b") == {"balancer": 2}
+    assert await two.holders() == {"crud": LeaseHolder("one", "a", began)}
+    assert await two.acquire(["crud", "balancer"], "two", "b") == {"balancer": began + TTL * 1000}
     clock.advance(TTL)
     assert await two.holders() == {}
-    assert await one.acquire(["crud"], "one", "a") == {"crud": 2}, "it may have been another's: a new term"
+    again = await one.acquire(["crud"], "one", "a")
+    assert again == {"crud": began + 2 * TTL * 1000}, "it may have been another's: a new term"
 
 
 async def test_a_lease_that_is_released_is_free_at_once(one: PostgresPolling, two: PostgresPolling) -> None:
-    await one.acquire(["crud"], "one", "a")
+    (first,) = (await one.acquire(["crud"], "one", "a")).values()
     await two.release(["crud"], "two")
     assert await two.acquire(["crud"], "two", "b") == {}, "it was not its own"
     await one.release(["crud"], "one")
-    assert await two.acquire(["crud"], "two", "b") == {"crud": 2}
+    assert await two.acquire(["crud"], "two", "b") == {"crud": first + 1}, "another term in the same millisecond"
 
 
 async def test_the_lease_of_a_process_that_has_exited_is_free_at_once(
     one: PostgresPolling, two: PostgresPolling, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    await one.acquire(["crud"], "one", "a")
+    (first,) = (await one.acquire(["crud"], "one", "a")).values()
     monkeypatch.setattr("kong_eventhooks_plugin.queue.postgresql.polling.exited", lambda process: process == "one")
-    assert await two.acquire(["crud"], "two", "b") == {"crud": 2}
+    assert await two.acquire(["crud"], "two", "b") == {"crud": first + 1}
 
 
 async def test_a_clock_that_was_set_back_holds_no_lease(
     one: PostgresPolling, two: PostgresPolling, clock: FakeClock
 ) -> None:
-    await one.acquire(["crud"], "one", "a")
+    (first,) = (await one.acquire(["crud"], "one", "a")).values()
     clock.advance(-3_600)
     assert await two.holders() == {}
-    assert await two.acquire(["crud"], "two", "b") == {"crud": 2}
+    assert await two.acquire(["crud"], "two", "b") == {"crud": first + 1}
 
 
 async def test_notes_are_written_in_the_term_alone(
     one: PostgresPolling, two: PostgresPolling, clock: FakeClock
 ) -> None:
     (first,) = (await one.acquire(["balancer"], "one", "a")).values()
-    await one.put_note("balancer", first, "health/u", b"1")
-    await one.put_note("balancer", first, "other", b"2")
+    await one.write_notes("balancer", first, {"health/u": b"1", "other": b"2"})
     assert await two.note_names("balancer", "health/") == ["health/u"]
     assert await two.note("balancer", "health/u") == b"1"
     assert await two.note("certificate", "health/u") is None
     clock.advance(TTL)
     (second,) = (await two.acquire(["balancer"], "two", "b")).values()
-    await two.drop_note("balancer", second, "other")
-    for late in (
-        one.put_note("balancer", first, "health/u", b"old"),
-        one.drop_note("balancer", first, "health/u"),
-        one.adopt("balancer", first, {"health/u": b"old"}),
-    ):
+    await two.write_notes("balancer", second, {"health/u": b"3"}, ["other"])
+    for notes, dropped in (({"health/u": b"old"}, []), ({}, ["health/u"])):
         with pytest.raises(StoreUnavailable, match="another node polls now"):
-            await late
+            await one.write_notes("balancer", first, notes, dropped)
     clock.advance(TTL)
-    assert await one.acquire(["balancer"], "one", "a") == {"balancer": 3}
-    with pytest.raises(StoreUnavailable):  # it holds the lease again, and what it read is old
-        await one.put_note("balancer", first, "health/u", b"old")
-    assert await one.note_names("balancer", "") == ["health/u"]
-    assert await one.note("balancer", "health/u") == b"1"
-
-
-async def test_notes_are_adopted_once(one: PostgresPolling, two: PostgresPolling) -> None:
     await one.acquire(["balancer"], "one", "a")
-    assert not await two.adopted("balancer")
-    assert not await two.adopted("certificate")
-    await one.adopt("balancer", 1, {"health/u": b"1"})
-    assert await two.adopted("balancer")
-    assert await two.note("balancer", "health/u") == b"1"
+    with pytest.raises(StoreUnavailable):  # it holds the lease again, and what it read is old
+        await one.write_notes("balancer", first, {"health/u": b"old"})
+    assert await one.note_names("balancer", "") == ["health/u"]
+    assert await one.note("balancer", "health/u") == b"3"
+
+
+async def test_a_store_that_goes_back_gives_no_term_a_second_time(
+    one: PostgresPolling, two: PostgresPolling, clock: FakeClock, postgres_store: str
+) -> None:
+    await one.acquire(["balancer"], "one", "a")
+    with StoreBackup(postgres_store) as backup:
+        clock.advance(TTL)
+        (lost,) = (await two.acquire(["balancer"], "two", "b")).values()
+        backup.restore()
+        clock.advance(0.001)
+        (term,) = (await one.acquire(["balancer"], "one", "a")).values()
+    with pytest.raises(StoreUnavailable, match="another node polls now"):
+        await two.write_notes("balancer", lost, {"health/u": b"of a holder that was"})
+    await one.write_notes("balancer", term, {"health/u": b"1"})
 
 
 async def test_a_note_past_the_limits_is_refused(one: PostgresPolling, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("kong_eventhooks_plugin.queue.postgresql.polling.MAX_NOTE", 10)
     monkeypatch.setattr("kong_eventhooks_plugin.queue.postgresql.polling.MAX_NOTES", 15)
-    await one.acquire(["balancer"], "one", "a")
-    await one.put_note("balancer", 1, "a", bytes(10))
+    (term,) = (await one.acquire(["balancer"], "one", "a")).values()
+    await one.write_notes("balancer", term, {"a": bytes(10)})
     for size in (6, 11):
         with pytest.raises(StoreUnavailable, match="larger than"):
-            await one.put_note("balancer", 1, "b", bytes(size))
-    await one.put_note("balancer", 1, "a", bytes(9))
-    await one.put_note("balancer", 1, "b", bytes(6))
+            await one.write_notes("balancer", term, {"b": bytes(size)}, ["c"])
+    await one.write_notes("balancer", term, {"a": bytes(9)})
+    await one.write_notes("balancer", term, {"b": bytes(6)})
 
 
 async def test_changes_wait_in_order_until_they_are_removed(

@@ -20,6 +20,7 @@ from tests.support.admin_health import HEALTHY, UNHEALTHY
 from tests.support.admin_node import AdminNode
 from tests.support.certificates import key_pem, pem
 from tests.support.pollers import Killed, MemoryNotes, World
+from tests.support.store_backup import StoreBackup
 from tests.unit.sources.balancer.test_poller import CHECKED
 
 Kind = type[BalancerPoller] | type[CertificatePoller]
@@ -161,6 +162,79 @@ class TestBoth:
             await cluster.polls(node, kind)
             await node.leases.close()
         assert cluster.told() == [(event, "open")]
+
+    async def test_a_restored_backup_has_nothing_reported_again(
+        self, cluster: Cluster, nodes: list[Node], kind: Kind, event: str, postgres_store: str
+    ) -> None:
+        """Also not by the nodes that follow on the last holder, whose copy of the notes it was."""
+        one, two, _ = nodes
+        await one.leases.renew()
+        with StoreBackup(postgres_store) as backup:
+            async with cluster.running(one.poller(kind)):
+                await cluster.time.pass_(5)
+                assert cluster.told() == [(event, "open")]
+                backup.restore()
+                cluster.time.advance(TTL)  # longer than it may believe that it leads
+                await one.leases.renew()
+                await cluster.time.pass_(11)
+            backup.restore()
+            await cluster.polls(one, kind)
+        await one.leases.close()
+        await cluster.polls(two, kind)
+        assert cluster.told() == [(event, "open")]
+
+    async def test_what_has_ended_since_a_restored_backup_does_not_end_again(
+        self, cluster: Cluster, nodes: list[Node], kind: Kind, event: str, postgres_store: str
+    ) -> None:
+        one, two, _ = nodes
+        await cluster.polls(one, kind)
+        with StoreBackup(postgres_store) as backup:
+            cluster.time.advance(TTL)
+            cluster.health(HEALTHY)
+            cluster.kong.behind.delete("certificates", cluster.certificate["id"])
+            await cluster.polls(two, kind)
+            backup.restore()
+            cluster.time.advance(TTL)
+            await cluster.polls(two, kind)
+        assert cluster.told() == [(event, "open"), (event if event == "health" else "resolved", "resolved")]
+
+
+async def test_a_note_that_the_store_lost_within_a_term_comes_back_with_the_next_term(
+    cluster: Cluster, nodes: list[Node], postgres_store: str
+) -> None:
+    one, two, _ = nodes
+    await one.leases.renew()
+    notes = SharedNotes(one._queue.polling, "balancer", one.terms["balancer"], one.own)
+    await notes.names("health/")
+    with StoreBackup(postgres_store) as backup:
+        await notes.put("health/u", b"1")
+        backup.restore()
+    await one.leases.close()
+    await one.leases.renew()
+    assert await notes.names("health/") == ["health/u"]
+    await one.leases.close()
+    await two.leases.renew()
+    theirs = SharedNotes(two._queue.polling, "balancer", two.terms["balancer"], two.own)
+    assert await theirs.get("health/u") == b"1"
+    await theirs.drop("health/u")
+    await two.leases.close()
+    await one.leases.renew()
+    assert await notes.names("health/") == [], "its copy is the older one now"
+    assert await one.own.names("health/") == []
+
+
+async def test_who_held_a_lease_before_the_store_was_away_is_asked_first(cluster: Cluster, nodes: list[Node]) -> None:
+    one, two, _ = nodes
+    await one.leases.renew()
+    for node in (one, two):
+        await node._queue.close()
+        await node.leases.renew()
+    cluster.time.advance(TTL)
+    for node in (two, one):
+        await node._queue.open()
+        await node.leases.renew()
+    await two.leases.renew()
+    assert [bool(node.terms["balancer"]()) for node in (one, two)] == [True, False]
 
 
 async def test_a_node_that_stood_still_writes_and_reports_nothing_old(cluster: Cluster, nodes: list[Node]) -> None:
