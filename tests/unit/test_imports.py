@@ -1,12 +1,14 @@
 """The architecture's promise: imports run one way."""
 
 import ast
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 PACKAGE = Path(__file__).parents[2] / "kong_eventhooks_plugin"
+ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 # A part may import parts of a lower rank and its own. Below `kong`, each package is a part of its own.
 RANK = {
@@ -105,6 +107,33 @@ def test_the_check_sees_a_wrong_import(tmp_path: Path) -> None:
         "from kong_eventhooks_plugin.kong import wire\n"
     )
     assert imported_parts(wrong) == {"app", "queue", "kong.wire"}
+
+
+def described_parts() -> dict[str, list[str]]:
+    """Return the parts of the architecture's table, in its order, each with its imports as they are written there."""
+    found: dict[str, list[str]] = {}
+    for row in ARCHITECTURE.read_text().partition("## The parts\n\n")[2].partition("\n\n")[0].splitlines()[2:]:
+        names, *_, imported = row.strip("| ").split(" | ")
+        wanted = [] if imported == "nothing" else imported.replace("/", ".").split(", ")
+        parts = re.findall("`([a-z_/]+?)(?:/|[.]py)`", names)
+        found |= dict.fromkeys((name.replace("/", ".") for name in parts), wanted)
+    return found
+
+
+def test_the_architecture_has_every_part_with_its_imports_below_them() -> None:
+    direct: dict[str, set[str]] = {}
+    for path in PACKAGE.rglob("*.py"):
+        direct.setdefault(part_of(path), set()).update(imported_parts(path) - {part_of(path)})
+    below: dict[str, set[str]] = {}
+    for name in TopologicalSorter(direct).static_order():
+        below[name] = direct[name].union(*(below[each] for each in direct[name]))
+    expected = {name: each - set().union(*(below[one] for one in each)) for name, each in direct.items()}
+    described = described_parts()
+    assert {name: set(each) for name, each in described.items()} == {
+        name: each for name, each in expected.items() if name not in {"__init__", "__main__", "kong"}
+    }
+    order = list(described)
+    assert all(order.index(each) < order.index(name) for name, imported in described.items() for each in imported)
 
 
 def imported_rooms(path: Path) -> set[str]:

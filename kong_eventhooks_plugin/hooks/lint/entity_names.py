@@ -1,7 +1,7 @@
 """Warns of a hook whose event names an entity that no Kong is known to have: ``consumer``.
 
 A warning, never an error: any plugin may add entities, and only a running Kong lists all. With ``admin_url`` set,
-/readyz asks one (``sources.changes.problems``).
+/readyz asks one (``sources.changes.errors``).
 """
 
 from collections.abc import Iterable, Iterator

@@ -68,7 +68,7 @@ class ChangeObserver(Protocol):
 
 
 class InstanceLifecycle(Protocol):
-    """Takes the plugins' configurations (``hooks.registry.HookRegistry``)."""
+    """Takes the plugins' configurations (``hooks.in_force.registry.HookRegistry``)."""
 
     def instance_started(self, started: InstanceStarted) -> "Future[None] | None":
         """Return a future that ends when what the configuration declares is in force; None: it is already."""
@@ -77,7 +77,7 @@ class InstanceLifecycle(Protocol):
 
 
 class LineSource(Protocol):
-    """Holds lines for Kong's error log (``lines.LineBuffer``)."""
+    """Holds lines for Kong's error log (``error_log_lines.LineBuffer``)."""
 
     def pop(self) -> WaitingLine | None:
         """Return the oldest line that waits, None without one. ``written`` or ``put_back`` must follow."""
