@@ -1,4 +1,4 @@
-"""Starts the gRPC server; the one module of it that does not import grpc."""
+"""Starts the gRPC server, and imports grpc only then."""
 
 import asyncio
 import os
