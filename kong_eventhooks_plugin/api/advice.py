@@ -51,8 +51,8 @@ HELD: Final[Mapping[str, Advice]] = {
     "unresolved": Advice(
         "is held: a reference in its definition has no value",
         "A secret or URL that it names is not there. It is never sent without it.",
-        "Send Kong a request that runs the plugin of this hook: Kong resolves the reference then. Or give the sidecar "
-        "the same environment variable and restart it.",
+        "A file: put it there, readable for the sidecar. A vault, where Kong declares the hook: send Kong a request "
+        "that runs the hook's plugin. Else give the sidecar that environment variable and restart it.",
     ),
     "no_handler": Advice(
         "is held: its handler does not run here",

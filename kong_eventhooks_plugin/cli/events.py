@@ -87,7 +87,8 @@ def tail(target: ApiTarget, recent: int, *, as_json: bool, **wanted: str | None)
 def publish(target: ApiTarget, event: str, body: dict[str, Any], event_key: str | None, *, as_json: bool) -> None:
     """Publish an event of the source custom.
 
-    Its name is EVENT, its data are the fields. What it fired is shown.
+    Its name is EVENT, its data are the fields, whose values are text; other types come with --file. What it fired is
+    shown.
     """
     if "json" in body:
         body = {"json": {"event": event, "data": body["json"], "key": event_key}}

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -15,6 +15,9 @@ from kong_eventhooks_plugin.cli.preview_text import filter_text, request_text
 from kong_eventhooks_plugin.cli.printing import FAILED, json_line, name_or_id, outcome, pretty, printable, table, when
 from kong_eventhooks_plugin.cli.readiness_text import held_hooks
 from kong_eventhooks_plugin.errors import RemoteError
+
+LOOKED_AT: Final = 200
+"""Pending deliveries that are looked at for their errors."""
 
 
 @click.group("hooks", cls=Group)
@@ -34,9 +37,11 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
         from kong_eventhooks_plugin.cli import store_file
 
         hooks = store_file.hooks(data_dir)
+        pending = store_file.deliveries(data_dir, None, {"state": "pending"}, LOOKED_AT)["data"]
     else:
         with api_client(target) as client:
             hooks = _listed(client)
+            pending = _pending(client) if any(hook["waiting"] for hook in hooks) else []
     hooks.sort(key=name_or_id)
     shared = any(hook["delivered_by"] for hook in hooks)
     rows = [_row(hook, shared=shared) for hook in hooks]
@@ -44,7 +49,7 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
     if as_json:
         click.echo(pretty(hooks))
         return
-    click.echo("\n".join((table(heads, rows, "no hook"), *_reasons(hooks))))
+    click.echo("\n".join((table(heads, rows, "no hook"), *_reasons(hooks), *_failures(hooks, pending))))
 
 
 def _row(hook: dict[str, Any], *, shared: bool) -> tuple[str, ...]:
@@ -77,6 +82,26 @@ def _reasons(hooks: list[dict[str, Any]]) -> Iterator[str]:
         yield printable(line.text).replace("\n", " ")
         if line.fix:
             yield f"    -> {line.fix}"
+
+
+def _pending(client: RestClient) -> list[dict[str, Any]]:
+    """Return the newest pending deliveries; none for a caller without the token."""
+    query = {"state": "pending", "size": LOOKED_AT}
+    try:
+        return list(client.call("GET", "deliveries", query=query)["data"])
+    except RemoteError:
+        return []
+
+
+def _failures(hooks: list[dict[str, Any]], pending: list[dict[str, Any]]) -> Iterator[str]:
+    """Yield the last error of each hook that is on, and whose deliveries are tried again."""
+    last = {each["event_hook"]["id"]: each for each in reversed(pending) if each["last_error"] is not None}
+    failing = [(hook, last[hook["id"]]) for hook in hooks if hook["held"] is None and hook["id"] in last]
+    for hook, one in failing:
+        status = "" if one["last_status"] is None else f" {one['last_status']}"
+        yield printable(f"{name_or_id(hook)} fails: the last attempt ended with {one['last_error']}{status}")
+    if failing:
+        yield "    -> 'kong-event-hooks deliveries list --state pending' has each, 'deliveries show ID' the answer"
 
 
 @command.command("show")
@@ -153,8 +178,8 @@ def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
 def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
     """Run a hook's handler at once, with fields as its data.
 
-    HOOK is its name or id. It runs whatever the hook's filter says of them, which is shown. 'kong-event-hooks try'
-    shows what would be sent, and sends nothing.
+    Their values are text; other types come with --file. HOOK is its name or id. It runs whatever the hook's filter says
+    of them, which is shown. 'kong-event-hooks try' shows what would be sent, and sends nothing.
     """
     with api_client(target, hook) as client:
         tested = client.call("POST", "event-hooks", hook, "test", accept=500, **body)

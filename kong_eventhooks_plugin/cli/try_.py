@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import click
+import msgspec
 
 from kong_eventhooks_plugin import settings_groups as groups
 from kong_eventhooks_plugin.api.client.rest import ApiTarget
@@ -44,9 +45,9 @@ _FILE_NAMES = (".yml", ".yaml", ".json")
 @click.argument("hook", required=False)
 @click.option(
     "--event",
-    metavar="EXAMPLE|FILE|ID",
-    help="The name of an event, for its example; a JSON file with an event's data, or with event and data; or the id "
-    "of a recorded event.  [default: the example of the hook's event]",
+    metavar="EXAMPLE|FILE|JSON|ID",
+    help="The name of an event, for its example; an event's data, or event and data, as JSON or in a JSON file; or the "
+    "id of a recorded event.  [default: the example of the hook's event]",
 )
 @click.option("--settings", "settings_file", type=FILE, help="TOML file with the sidecar's settings, for FILE.")
 @api_options
@@ -85,19 +86,27 @@ def command(
 def _chosen(event: str | None) -> ChosenEvent:
     if event is None:
         return ChosenEvent()
+    if event.startswith("{"):
+        return _with_data(_json(event), "--event")
     if Path(event).suffix == ".json" or Path(event).is_file():
-        return _from_file(event)
+        return _with_data(json_file(Path(event)), event)
     try:
         return ChosenEvent(event_id=str(uuid.UUID(event)))
     except ValueError:
         return ChosenEvent(event=event)
 
 
-def _from_file(path: str) -> ChosenEvent:
-    """Return a file's event: an entry of ``GET /events``, or what is posted there, has event and data; else data."""
-    found = json_file(Path(path))
+def _json(text: str) -> Any:
+    try:
+        return msgspec.json.decode(text)
+    except msgspec.DecodeError as error:
+        raise RemoteError(f"--event: is not JSON: {error}") from error
+
+
+def _with_data(found: Any, origin: str) -> ChosenEvent:
+    """Return the event: an entry of ``GET /events``, or what is posted there, has event and data; else data."""
     if not isinstance(found, dict):
-        raise RemoteError(f"{path}: expected a JSON object, an event's data")
+        raise RemoteError(f"{origin}: expected a JSON object, an event's data")
     name, data = found.get("event"), found.get("data")
     if isinstance(data, dict) and isinstance(name, str | None):
         return ChosenEvent(event=name, data=data)

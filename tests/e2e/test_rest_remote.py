@@ -23,9 +23,9 @@ from kong_eventhooks_plugin.cli import cli
 from kong_eventhooks_plugin.cli.api_calls import parse_fields
 from kong_eventhooks_plugin.cli.events import tail_events
 from kong_eventhooks_plugin.errors import RemoteError
-from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Retry, SentRequest
+from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivered, Retry, SentRequest
 from kong_eventhooks_plugin.model.ids import delivery_id
-from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
+from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth, Settlement
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.api import Api, running
 from tests.support.http_receiver import HttpReceiver, answer, raw
@@ -177,6 +177,22 @@ async def test_recorded_events(api: Api) -> None:
     assert await ask(api, "events", "list", "--event", "y") == "no event"
     with pytest.raises(RemoteError, match="no hook has the id or name 'nope'"):
         await ask(api, "events", "list", "--hook", "nope")
+
+
+async def test_the_list_of_hooks_says_which_fail(tmp_path: Path) -> None:
+    async with running(tmp_path) as api, api.served(health=health_of(api)):
+        hook = await api.service.hooks.create({"name": "a", "source": "custom", "handler": "log"})
+        await api.service.events.publish("x", {"n": 1})
+        assert len((await ask(api, "hooks", "list")).splitlines()) == 2
+        (one,) = await api.queue.claim(hook.id, 1, 60)
+        attempt = Attempt(1, 1.0, 0.01, "retry", "redirect", "answered 302", 302, b"")
+        await api.queue.settle([Settlement(one.id, "pending", attempt, due_at=time.time() + 60)])
+        said = ["a fails: the last attempt ended with redirect 302"]
+        assert (await ask(api, "hooks", "list")).splitlines()[2:3] == said
+        of_file = await asyncio.to_thread(run, "hooks", "list", "--data-dir", str(tmp_path))
+        assert of_file.splitlines()[2:3] == said
+        api.held = {hook.id: "breaker_open"}
+        assert "fails" not in await ask(api, "hooks", "list")
 
 
 async def test_a_ping_of_a_hook_without_pings_names_the_test(api: Api) -> None:

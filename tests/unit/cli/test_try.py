@@ -76,6 +76,13 @@ def test_an_event_from_a_file(file: str, tmp_path: Path) -> None:
     assert json.loads(tried(file, "chat", "--event", str(event), "--output", "json")[1])["event"]["data"]["limit"] == 7
 
 
+def test_an_event_on_the_command_line(file: str) -> None:
+    found = json.loads(tried(file, "chat", "--event", '{"limit": 8, "window": "day"}', "--output", "json")[1])
+    assert (found["request"]["body"], found["event"]["data"]["limit"]) == ('{"text":"8 per day"}', 8)
+    result = CliRunner().invoke(cli, ["try", file, "chat", "--event", '{"limit": }'])
+    assert str(result.exception).startswith("--event: is not JSON: ")
+
+
 def test_what_cannot_be_tried(file: str) -> None:
     for arguments, text in (
         ((file, "chta"), "has no valid hook 'chta'; did you mean chat?"),
