@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Set as AbstractSet
 
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered
@@ -14,14 +15,34 @@ from kong_eventhooks_plugin.queue.waiter import Waiter
 
 
 class Settling(Waiter[int]):
-    """``collect`` returns the settlements when their transaction begins; the answer is how many those were."""
+    """``collect`` returns the settlements when their transaction begins; the answer is how many those were.
 
-    __slots__ = ("collect", "settlements")
+    ``settlements`` are without those ``released`` that had been committed before, as became known late.
+    """
+
+    __slots__ = ("collect", "released", "settlements")
 
     def __init__(self, collect: Callable[[], Sequence[Settlement]], future: "asyncio.Future[int]") -> None:
         super().__init__(future)
         self.collect = collect
         self.settlements: Sequence[Settlement] = ()
+        self.released: frozenset[str] = frozenset()
+
+    def take(self, released: AbstractSet[str]) -> None:
+        """Collect; ``released`` are the deliveries whose next release is one that was committed."""
+        self.settlements = self.collect()
+        self.released = releases(self.settlements) & released if released else frozenset()
+        if self.released:
+            again = self.released
+            self.settlements = [one for one in self.settlements if one.attempt or one.delivery_id not in again]
+
+    def end(self) -> None:
+        self.answer = len(self.settlements) + len(self.released)
+
+
+def releases(settlements: Sequence[Settlement]) -> frozenset[str]:
+    """Return the deliveries whose leases end without an attempt: nothing tells that from the end of a later lease."""
+    return frozenset(one.delivery_id for one in settlements if one.attempt is None)
 
 
 class Claiming(Waiter[list[Delivery]]):

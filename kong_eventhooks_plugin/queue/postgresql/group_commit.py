@@ -34,7 +34,7 @@ from kong_eventhooks_plugin.queue.accepting import Offered, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Receipt, Settlement, Taker
 from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
-from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling
+from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling, releases
 from kong_eventhooks_plugin.queue.postgresql.lane import Lane
 from kong_eventhooks_plugin.queue.postgresql.leases import Claim, release_forgotten
 from kong_eventhooks_plugin.queue.postgresql.taking import Leases
@@ -76,6 +76,8 @@ class GroupCommit:
         self._yielded = 0
         self._alone = False
         self._ours: dict[str, Receipt] = {}
+        self._released: set[str] = set()
+        """Deliveries whose release was committed, which its caller does not know and says again."""
         self._held: set[str] = set()
         """The deliveries that callers have leased."""
         self._releasing = False
@@ -135,6 +137,7 @@ class GroupCommit:
         self._ours.clear()  # in place: a call that is about to be made has it
         receipts = (one.answer for one in batch.offers if one.answer is not None)
         self._ours.update((receipt.event_id, receipt) for receipt in receipts if not receipt.duplicate)
+        self._released = set(releases(batch.settlements))
         released = [Settlement(delivery.id, "pending", None) for delivery in batch.leased()]
         if released:
             self.settle(lambda: released).add_done_callback(asyncio.Future.exception)  # else the leases run out
@@ -207,7 +210,7 @@ class GroupCommit:
         self._end_patience()
         settling = _first(self._settling)
         for one in settling:
-            one.settlements = one.collect()
+            one.take(self._released)
         return Batch(first_offers(self._offers), settling, self._one_claim_of_each())
 
     def _one_claim_of_each(self) -> list[Claiming]:
@@ -283,6 +286,9 @@ class GroupCommit:
             self._failing = None
             log.info("store_recovered", file=self._name)
         self._held.difference_update(one.delivery_id for one in batch.settlements)
+        if self._released:
+            said = (releases(one.settlements) | one.released for one in batch.settling)
+            self._released.difference_update(*said)
         self._held.update(delivery.id for delivery in batch.leased())
         if batch.settling:
             self._report_dropped(batch.answers_dropped)

@@ -111,7 +111,7 @@ class Write:
 
     def _settled(self, ended: Collection[int]) -> None:
         for one in self._batch.settling:
-            one.answer = len(one.settlements)
+            one.end()
         for at, settlement in enumerate(self._settlements):
             if at not in ended:
                 log.info("lease_lost", delivery_id=settlement.delivery_id, state=settlement.state)

@@ -6,7 +6,7 @@ import pytest
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
-from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter
+from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Settlement
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
 from tests.support.postgres_proxy import Proxy
@@ -156,3 +156,20 @@ async def test_who_was_cut_off_and_lost_its_leases_settles_nothing(opened: Opene
         assert (await other.get(id_of(1))).state == "leased"
         await other.settle([delivered(id_of(1))])
         assert len((await away.page(DeliveryFilter(state="delivered"), 10)).deliveries) == 1
+
+
+async def test_a_release_that_is_said_again_ends_no_later_lease(opened: Opener, proxy: Proxy) -> None:
+    """Its outcome was unknown, it is told again as the settler does, and what it released is leased anew."""
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(1))
+        await queue.claim("h", 1, 60)
+        release = Settlement(id_of(1), "pending", None)
+        proxy.cut(NEXT, answered=True)
+        proxy.refuse(times=1)
+        with pytest.raises(StoreUnavailable):
+            await queue.settle([release])
+        assert [one.id for one in await queue.claim("h", 1, 60)] == [id_of(1)]
+        assert await queue.settle_soon(lambda: [release], prompt=True) == 1
+        assert (await queue.get(id_of(1))).state == "leased"
+        await queue.settle([release])  # and one more is another
+        assert (await queue.get(id_of(1))).state == "pending"
