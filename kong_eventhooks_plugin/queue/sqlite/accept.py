@@ -69,13 +69,13 @@ def accept(counters: Counters, batch: Sequence[Offered], taker: Taker | None) ->
     leases = None if taker is None else _Leases(counters, taker)
     known = _known(counters, [offered.offer.event.id for offered in batch])
     events, deliveries = decide(counters, batch, known, None if leases is None else leases.lease)
-    _add_events(counters.connection, events)
-    _add_deliveries(counters.connection, deliveries)
+    _add_events(counters.cursor, events)
+    _add_deliveries(counters.cursor, deliveries)
     if leases is not None:
-        insert_rows(counters.connection, SQL.add_leased_delivery, leases.rows)
+        insert_rows(counters.cursor, SQL.add_leased_delivery, leases.rows)
 
 
-def _add_events(connection: sqlite3.Connection, rows: Rows) -> None:
+def _add_events(cursor: sqlite3.Cursor, rows: Rows) -> None:
     """Insert rows of ``events``, with bytearrays: for bytes sqlite3 looks for an adapter first."""
     plain: Rows = []
     noted: Rows = []
@@ -86,22 +86,22 @@ def _add_events(connection: sqlite3.Connection, rows: Rows) -> None:
             noted.append((*begin, held, deliveries, trace))
         else:
             plain.append((*begin, deliveries))
-    insert_rows(connection, SQL.add_event, plain)
-    insert_rows(connection, SQL.add_noted_event, noted)
+    insert_rows(cursor, SQL.add_event, plain)
+    insert_rows(cursor, SQL.add_noted_event, noted)
 
 
-def _add_deliveries(connection: sqlite3.Connection, rows: Rows) -> None:
+def _add_deliveries(cursor: sqlite3.Cursor, rows: Rows) -> None:
     suppressed = [row for row in rows if row[_COUNT] or row[_UNREAD]]
     if suppressed:
-        insert_rows(connection, SQL.add_delivery_after_suppressed, suppressed)
+        insert_rows(cursor, SQL.add_delivery_after_suppressed, suppressed)
         rows = [row for row in rows if not (row[_COUNT] or row[_UNREAD])]
-    insert_rows(connection, SQL.add_delivery, [row[:_COUNT] for row in rows])
+    insert_rows(cursor, SQL.add_delivery, [row[:_COUNT] for row in rows])
 
 
 def _known(counters: Counters, ids: Sequence[str]) -> set[str]:
     """Return which events are there already."""
     if len(ids) == 1:  # at a usual rate; a third of what the list costs
-        rows = counters.connection.execute(SQL.known_event, ids).fetchall()
+        rows = counters.cursor.execute(SQL.known_event, ids).fetchall()
     else:
-        rows = counters.connection.execute(SQL.known_events, (encode(ids).decode(),)).fetchall()
+        rows = counters.cursor.execute(SQL.known_events, (encode(ids).decode(),)).fetchall()
     return {row[0] for row in rows}

@@ -128,7 +128,7 @@ class Batch:
 
 def _in_savepoint(counters: Counters, path: Path, run: Callable[[], None]) -> EventHooksError | None:
     """Run one operation; what it wrote is rolled back when it fails. Raises where the whole transaction is lost."""
-    execute = counters.connection.execute
+    execute = counters.cursor.execute
     execute("SAVEPOINT one")
     woken = set(counters.woken)
     try:
@@ -156,6 +156,7 @@ class GroupCommit:
     ) -> None:
         self._connection = connection
         self._counters = counters
+        self._execute = counters.cursor.execute
         self._path = path
         self._clock = clock
         self._wake = wake
@@ -310,7 +311,7 @@ class GroupCommit:
             self._thread.run(self._wait_for_lock, lambda _, error: self._run_in_thread(batch, error))
             return
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             if is_busy(error):
                 self._thread.run(self._wait_for_lock, lambda _, error: self._begun(batch, error))
@@ -397,17 +398,17 @@ class GroupCommit:
         self._counters.forget()
         if self._connection.in_transaction:
             try:
-                self._connection.execute("ROLLBACK")
+                self._execute("ROLLBACK")
             except sqlite3.Error as error:
                 # Seen with failing disks; the next BEGIN shows whether the connection still works.
                 log.warning("store_rollback_failed", file=str(self._path), error=str(error))
 
     def _commit(self) -> None:
-        self._connection.execute("COMMIT")
+        self._execute("COMMIT")
 
     def _wait_for_lock(self) -> None:
         """Begin a transaction, in the thread, when the other process releases its lock."""
-        execute = self._connection.execute
+        execute = self._execute
         execute(f"PRAGMA busy_timeout = {LOCK_MILLISECONDS}")
         began = logged = time.monotonic()
         try:
@@ -424,13 +425,13 @@ class GroupCommit:
     def _begins(self) -> bool:
         """Return whether a transaction began; not while closing, when its callers have their errors already."""
         try:
-            self._connection.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
         except sqlite3.Error as error:
             if not is_busy(error):
                 raise
             return False
         if self._closing:
-            self._connection.execute("ROLLBACK")
+            self._execute("ROLLBACK")
         return not self._closing
 
 

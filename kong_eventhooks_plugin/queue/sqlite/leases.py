@@ -26,10 +26,10 @@ def claim(counters: Counters, hook_id: str, limit: int, lease_seconds: float) ->
     hook = counters.known(hook_id)
     if hook is None or hook.deliveries == 0 or limit < 1:
         return []
-    rows = counters.connection.execute(SQL.due, {"hook": hook.n, "now": counters.now, "limit": limit}).fetchall()
+    rows = counters.cursor.execute(SQL.due, {"hook": hook.n, "now": counters.now, "limit": limit}).fetchall()
     until = counters.now + lease_seconds
     if rows:
-        counters.connection.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
+        counters.cursor.executemany(SQL.lease, [(counters.owner, until, row[0], hook.n) for row in rows])
     return [_leased(counters, hook, row) for row in rows]
 
 
@@ -41,7 +41,7 @@ def claim_first(counters: Counters, hook_id: str, lease_seconds: float) -> list[
     held_until, *row = found
     if row[_DUE_AT] > counters.now or (held_until or 0.0) > counters.now:
         return []
-    counters.connection.execute(SQL.lease, (counters.owner, counters.now + lease_seconds, row[0], hook.n))
+    counters.cursor.execute(SQL.lease, (counters.owner, counters.now + lease_seconds, row[0], hook.n))
     return [_leased(counters, hook, row)]
 
 
@@ -58,11 +58,11 @@ def _first(counters: Counters, hook: HookCounters) -> Any:
     events = counters.in_order.setdefault(hook.n, deque())
     while True:
         if not events and hook.deliveries:
-            rows = counters.connection.execute(SQL.unsettled_in_order, (hook.n, IN_ORDER)).fetchall()
+            rows = counters.cursor.execute(SQL.unsettled_in_order, (hook.n, IN_ORDER)).fetchall()
             events.extend(row[0] for row in rows)
         if not events:
             return None
-        row = counters.connection.execute(SQL.first, (events[0], hook.n)).fetchone()
+        row = counters.cursor.execute(SQL.first, (events[0], hook.n)).fetchone()
         if row is not None:
             return row
         events.popleft()  # it has settled
@@ -71,7 +71,7 @@ def _first(counters: Counters, hook: HookCounters) -> Any:
 def replay(counters: Counters, delivery: str) -> Delivery:
     """Make a settled delivery pending and due; one that is not settled stays as it is."""
     for event_id, hook_id in splits(delivery):
-        row = counters.connection.execute(SQL.delivery, {"event": event_id, "hook": hook_id}).fetchone()
+        row = counters.cursor.execute(SQL.delivery, {"event": event_id, "hook": hook_id}).fetchone()
         if row is not None:
             break
     else:
@@ -81,16 +81,16 @@ def replay(counters: Counters, delivery: str) -> Delivery:
         return before
     hook = counters.of_hook(before.hook_id)
     event = row[0]
-    (size,) = counters.connection.execute(SQL.bytes_of, (event, hook.n)).fetchone()
+    (size,) = counters.cursor.execute(SQL.bytes_of, (event, hook.n)).fetchone()
     reason = counters.refusal(hook, size)
     if reason is not None:
         raise QueueFull(reason, f"no room to replay {delivery}: {reason}")
-    counters.connection.execute(SQL.revive, (counters.now, event, hook.n))
+    counters.cursor.execute(SQL.revive, (counters.now, event, hook.n))
     if hook.n in counters.in_order:
         counters.in_order[hook.n].clear()
     counters.add(hook, size)
     counters.settle(before.state, -1)
-    revived = counters.connection.execute(SQL.delivery, {"event": before.event.id, "hook": before.hook_id}).fetchone()
+    revived = counters.cursor.execute(SQL.delivery, {"event": before.event.id, "hook": before.hook_id}).fetchone()
     return delivery_from(revived, counters.now)
 
 
@@ -112,7 +112,7 @@ def replay_some(counters: Counters, deliveries: Sequence[str]) -> tuple[int, str
 
 
 def release_others(counters: Counters) -> None:
-    hooks = counters.connection.execute(SQL.others_leases, (counters.owner,)).fetchall()
+    hooks = counters.cursor.execute(SQL.others_leases, (counters.owner,)).fetchall()
     if hooks:
-        counters.connection.execute(SQL.release_others_leases, (counters.owner,))
+        counters.cursor.execute(SQL.release_others_leases, (counters.owner,))
         counters.woken.update(row[0] for row in hooks)

@@ -24,7 +24,7 @@ def fail_some(counters: Counters, hook_id: str, reason: str) -> int:
     hook = counters.known(hook_id)
     if hook is None or hook.deliveries == 0:
         return 0
-    execute = counters.connection.execute
+    execute = counters.cursor.execute
     execute(SQL.choose_none)
     execute(SQL.choose_unsettled_of_hook, (hook.n, CHUNK))
     failed = 0
@@ -43,7 +43,7 @@ def make_due(counters: Counters) -> int:
     values = {"now": counters.now, "furthest": counters.now + FURTHEST_DUE, "limit": CHUNK}
     for hook in counters.all_hooks():
         if hook.deliveries:
-            made_due = counters.connection.execute(SQL.make_due, {**values, "hook": hook.n}).rowcount
+            made_due = counters.cursor.execute(SQL.make_due, {**values, "hook": hook.n}).rowcount
             if made_due:
                 counters.woken.add(hook.hook_id)
                 return made_due
@@ -76,7 +76,7 @@ def delete_ended_states(counters: Counters) -> int:
     for hook in counters.all_hooks():
         if hook.states and deleted < CHUNK:
             values = {"hook": hook.n, "now": counters.now, "kept": kept, "limit": CHUNK - deleted}
-            ended = counters.connection.execute(SQL.delete_ended_states, values).rowcount
+            ended = counters.cursor.execute(SQL.delete_ended_states, values).rowcount
             if ended:
                 hook.states -= ended
                 counters.shift(hook, 0, 0)
@@ -86,13 +86,13 @@ def delete_ended_states(counters: Counters) -> int:
 
 
 def return_pages(counters: Counters) -> int:
-    (free,) = counters.connection.execute("PRAGMA freelist_count").fetchone()
+    (free,) = counters.cursor.execute("PRAGMA freelist_count").fetchone()
     pages: int = min(VACUUM_PAGES, free - SPARE_PAGES)
     if pages <= 0:
         return 0
     # The pragma frees one page a step, and Python's module takes only the first step of what has no columns.
     for _ in range(pages):
-        counters.connection.execute("PRAGMA incremental_vacuum(1)")
+        counters.cursor.execute("PRAGMA incremental_vacuum(1)")
     return pages
 
 
@@ -104,7 +104,7 @@ STEPS: tuple[Step, ...] = (
 
 def _delete(counters: Counters, choose: str, *values: float) -> int:
     """Delete the chosen deliveries with their attempts; their events then have one delivery less."""
-    execute = counters.connection.execute
+    execute = counters.cursor.execute
     execute(SQL.choose_none)
     chosen = execute(choose, values).rowcount
     if chosen < 1:
@@ -120,6 +120,6 @@ def _delete(counters: Counters, choose: str, *values: float) -> int:
 
 
 def _delete_idle(counters: Counters, statement: str, *values: float) -> int:
-    deleted = counters.connection.execute(statement, values).rowcount
+    deleted = counters.cursor.execute(statement, values).rowcount
     counters.totals.idle -= deleted
     return deleted

@@ -35,7 +35,7 @@ def settle(counters: Counters, settlements: Sequence[Settlement]) -> None:
             log.info("lease_lost", delivery_id=settlement.delivery_id, state=settlement.state)
         elif settlement.attempt is not None:
             records.append(_record(counters, lease, settlement.attempt))
-    insert_rows(counters.connection, SQL.add_attempt, records)
+    insert_rows(counters.cursor, SQL.add_attempt, records)
 
 
 def _find(counters: Counters, settlement: Settlement) -> Lease | None:
@@ -49,7 +49,7 @@ def _looked_up(counters: Counters, delivery_id: str) -> Lease | None:
         hook = counters.known(hook_id)
         if hook is None:
             continue
-        row = counters.connection.execute(SQL.leased, (event_id, hook.n, counters.owner)).fetchone()
+        row = counters.cursor.execute(SQL.leased, (event_id, hook.n, counters.owner)).fetchone()
         if row is not None:
             event, attempts, size = row
             return Lease(event, hook, attempts, size)
@@ -82,13 +82,13 @@ def _end(counters: Counters, lease: Lease, settlement: Settlement) -> bool:
     held = (lease.event, hook.n, counters.owner, lease.attempts)
     if settlement.state == "pending":
         due_at = counters.now if settlement.due_at is None else settlement.due_at
-        if counters.connection.execute(SQL.postpone, (attempts, due_at, *held)).rowcount != 1:
+        if counters.cursor.execute(SQL.postpone, (attempts, due_at, *held)).rowcount != 1:
             return False
         counters.woken.add(hook.hook_id)
         return True
     reason = settlement.reason if settlement.state == "dead" else None
     values = (settlement.state, attempts, counters.now, reason, *held)
-    if counters.connection.execute(SQL.end, values).rowcount != 1:
+    if counters.cursor.execute(SQL.end, values).rowcount != 1:
         return False
     counters.shift(hook, -1, -lease.size)
     counters.settle(settlement.state, 1)

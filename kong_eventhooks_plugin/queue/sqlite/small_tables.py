@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
 def leader(counters: Counters) -> str | None:
     """Return who delivers now, None where nobody does or that process has exited."""
-    row = counters.connection.execute(SQL.leader).fetchone()
+    row = counters.cursor.execute(SQL.leader).fetchone()
     if row is None or not counters.now < row[1] <= counters.now + LONGEST_LEADERSHIP or exited(row[0]):
         return None
     return str(row[0])
@@ -22,19 +22,19 @@ def leader(counters: Counters) -> str | None:
 def lead(counters: Counters, holder: str, ttl: float) -> bool:
     if leader(counters) not in {None, holder}:
         return False
-    counters.connection.execute(SQL.acquire_leadership, (holder, counters.now + ttl))
+    counters.cursor.execute(SQL.acquire_leadership, (holder, counters.now + ttl))
     return True
 
 
 def resign(counters: Counters, holder: str) -> None:
-    counters.connection.execute(SQL.release_leadership, (holder,))
+    counters.cursor.execute(SQL.release_leadership, (holder,))
 
 
 def store_definitions(counters: Counters, hooks: Sequence[Hook], removed: Sequence[str]) -> None:
-    counters.connection.executemany(SQL.delete_definition, [(hook_id,) for hook_id in removed])
-    counters.connection.executemany(SQL.write_definition, [(hook.id, encode(hook)) for hook in hooks])
+    counters.cursor.executemany(SQL.delete_definition, [(hook_id,) for hook_id in removed])
+    counters.cursor.executemany(SQL.write_definition, [(hook.id, encode(hook)) for hook in hooks])
 
 
 def save_endpoint(counters: Counters, health: EndpointHealth) -> None:
     values = (health.hook_id, health.failing_since, health.disabled, health.disabled_at)
-    counters.connection.execute(SQL.write_endpoint, values)
+    counters.cursor.execute(SQL.write_endpoint, values)

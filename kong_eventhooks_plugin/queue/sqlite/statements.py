@@ -18,15 +18,15 @@ ROWS_AT_ONCE = (64, 8)
 """How many rows one statement inserts, while there are as many: a tenth of an offer's whole cost is saved by it."""
 
 
-def insert_rows(connection: sqlite3.Connection, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+def insert_rows(cursor: sqlite3.Cursor, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Insert rows by ``statement``, an INSERT that ends in the VALUES of one row."""
     at = 0
     for size in ROWS_AT_ONCE:
         while len(rows) - at >= size:
-            connection.execute(_with_rows(statement, size), tuple(chain.from_iterable(rows[at : at + size])))
+            cursor.execute(_with_rows(statement, size), tuple(chain.from_iterable(rows[at : at + size])))
             at += size
     if at < len(rows):
-        connection.executemany(statement, rows[at:])
+        cursor.executemany(statement, rows[at:])
 
 
 @cache

@@ -20,8 +20,8 @@ CACHED_STATES = 10_000
 
 
 class SuppressionState:
-    def __init__(self, connection: sqlite3.Connection, limit: int) -> None:
-        self._connection = connection
+    def __init__(self, cursor: sqlite3.Cursor, limit: int) -> None:
+        self._cursor = cursor
         self._limit = limit
         self._cached: dict[Key, SuppressionSlot] = {}
         self._written: dict[Key, SuppressionSlot] = {}
@@ -29,7 +29,7 @@ class SuppressionState:
     def get(self, key: Key) -> SuppressionSlot | None:
         state = self._cached.get(key) or self._written.get(key)
         if state is None:
-            row = self._connection.execute(SQL.suppression_state, key).fetchone()
+            row = self._cursor.execute(SQL.suppression_state, key).fetchone()
             if row is None:
                 return None
             state = self._cache(key, SuppressionSlot(*row))
@@ -50,14 +50,14 @@ class SuppressionState:
         """Write what was put. ``changed`` are the hooks of which a hook fired."""
         if not self._written:
             return
-        self._connection.executemany(
+        self._cursor.executemany(
             SQL.write_suppression_state, [(*key, *astuple(state)) for key, state in self._written.items()]
         )
         self._written.clear()
         for hook in changed.values():
             excess = hook.states - self._limit
             if excess > 0:
-                self._connection.execute(SQL.delete_soonest_states, (hook.n, excess))
+                self._cursor.execute(SQL.delete_soonest_states, (hook.n, excess))
                 hook.states = self._limit
                 self._cached.clear()
 
