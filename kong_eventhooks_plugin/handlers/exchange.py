@@ -108,4 +108,4 @@ def _retry_after(answer: HttpAnswer) -> str | None:
 
 def decoded(headers: Iterable[tuple[bytes, bytes]]) -> Headers:
     """Return the headers that are kept, spelled as they came."""
-    return tuple([(str(name, "latin-1"), str(value, "latin-1")) for name, value in islice(headers, KEPT_HEADERS)])
+    return tuple([(name.decode("latin-1"), value.decode("latin-1")) for name, value in islice(headers, KEPT_HEADERS)])

@@ -64,10 +64,12 @@ class UserHeaders(NamedTuple):
 
 def user_headers(headers: Any, *, rendered: bool = False) -> UserHeaders:
     """Return a definition's headers; raises ``ValidationError`` for a bad name. ``rendered``: by templates."""
-    if not isinstance(headers or {}, Mapping):
-        raise ValidationError({"config": {"headers": "expected a map"}})
     found = UserHeaders({}, [])
-    for name, value in (headers or {}).items():
+    if not headers:
+        return found
+    if not isinstance(headers, Mapping):
+        raise ValidationError({"config": {"headers": "expected a map"}})
+    for name, value in headers.items():
         if not isinstance(name, str) or not _NAME.fullmatch(name):
             raise ValidationError({"config": {"headers": "a name that no header can have"}})
         if not isinstance(value, str):

@@ -91,10 +91,11 @@ class SignedSender:
     ) -> Outcome:
         """Send it. ``definition`` is the hook's config, its references unresolved; ``judge`` as in ``exchange``."""
         request, own, target = signed.request, signed.own, signed.target
-        hidden = [*signed.keys, *target.sensitive, *header_secrets(own)]
+        is_open = OPEN.issuperset(own)
+        hidden = [*signed.keys, *target.sensitive, *(() if is_open else header_secrets(own))]
         outcome = await exchange(self._client, request, now, hidden, literal=target.literal, judge=judge)
         headers = request.headers
-        if own.keys() - OPEN:
+        if not is_open:
             headers = {name: _MASK if name in own and name not in OPEN else value for name, value in headers.items()}
         secret_url = is_reference(definition.get("url"))
         sent = sent_request(
