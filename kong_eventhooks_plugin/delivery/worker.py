@@ -493,6 +493,8 @@ class DeliveryWorker:
 
     def _next(self) -> tuple[Lane, Claimed] | None:
         """Return what to start now, None where nothing may start."""
+        if not self._lanes.any_ready:
+            return None
         loop = asyncio.get_running_loop()
         pause = pause_between_starts(self._calls_waiting())
         if pause and (due := self._started_at + pause) > loop.time():
