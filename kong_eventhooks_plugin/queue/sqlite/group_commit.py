@@ -436,4 +436,4 @@ class GroupCommit:
 
 
 def _first(queue: "deque[T]") -> list[T]:
-    return [queue.popleft() for _ in range(min(len(queue), BATCH))]
+    return [queue.popleft() for _ in range(min(len(queue), BATCH))] if queue else []

@@ -21,7 +21,7 @@ ROWS_AT_ONCE = (64, 8)
 def insert_rows(cursor: sqlite3.Cursor, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
     """Insert rows by ``statement``, an INSERT that ends in the VALUES of one row."""
     at = 0
-    for size in ROWS_AT_ONCE:
+    for size in ROWS_AT_ONCE if len(rows) >= ROWS_AT_ONCE[-1] else ():
         while len(rows) - at >= size:
             cursor.execute(_with_rows(statement, size), tuple(chain.from_iterable(rows[at : at + size])))
             at += size
