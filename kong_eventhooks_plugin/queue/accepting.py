@@ -41,7 +41,9 @@ class Offered(Waiter[Receipt]):
         future: "Future[Receipt]",
         place: SpoolPlace | None = None,
     ) -> None:
-        super().__init__(future)
+        self.future = future  # as Waiter's, without a call for each event
+        self.answer = None
+        self.error = None
         self.place = place
         self.offer = offer
         self.data = data

@@ -173,15 +173,23 @@ class Connection(asyncio.BufferedProtocol):
             elif state is ASKING and (value := self._phase.known_answers.get(data)) is not None:
                 self._phase.resume(value, False)
                 return
+        self._take_read(data)
+
+    def _take_read(self, data: bytes) -> None:
+        """Take what is neither a known call nor a known answer."""
         if self._held:
             self._keep(data)
             return
         frame = self._reader.feed(data)
-        if frame is not None:
-            self._receive(frame)
-        elif self._reader.waiting:
-            self._take_waiting()
-        self._update_after_write()
+        if frame is None:
+            if self._reader.waiting:
+                self._take_waiting()
+            self._update_after_write()
+            return
+        self._clean = True  # the frame's end is the read's
+        self._receive(frame)
+        if self.state is not READY or self._unread:
+            self._marks[self.slot] = UNDER_WAY
 
     def pause_writing(self) -> None:
         self._unread = True

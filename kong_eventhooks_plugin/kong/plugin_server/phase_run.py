@@ -234,19 +234,23 @@ class PhaseRun:
         self._deadlines.answered -= 1
         self._count_failure(future)
 
-    def _count_failure(self, future: "Future[Committed]") -> None:
+    def _count_failure(self, future: "Future[Committed]") -> bool:
+        """Return whether it failed."""
         if future.cancelled():
             self._context.errors("not_accepted", what="cancelled")
         elif (error := future.exception()) is not None:
             self._context.errors("not_accepted", error)
+        else:
+            return False
+        return True
 
     def _on_commit(self, future: "Future[Committed]") -> None:
         """Answer; a future that is no longer waited for says only whether it failed."""
-        self._count_failure(future)
+        failed = self._count_failure(future)
         if future is not self._future:
             return
         self._leave_commit()
-        arrival = self._host.lines.arrival(_hooks_fired(future))
+        arrival = self._host.lines.arrival(() if failed else _hooks_fired(future.result()))
         if arrival is None:
             self._deadlines.discard(self)
             self._finish()
@@ -299,10 +303,8 @@ class PhaseRun:
         self._deadlines.discard(self)
 
 
-def _hooks_fired(future: "Future[Committed]") -> Iterable[str]:
-    if future.cancelled() or future.exception() is not None:
-        return
-    committed = future.result()
-    for receipt in committed if isinstance(committed, list) else [committed]:
-        if isinstance(receipt, Receipt):
-            yield from receipt.fired
+def _hooks_fired(committed: Committed | None) -> Iterable[str]:
+    """Return them; None is what led to nothing."""
+    if isinstance(committed, Receipt):
+        return committed.fired
+    return [hook for receipt in committed or () if isinstance(receipt, Receipt) for hook in receipt.fired]

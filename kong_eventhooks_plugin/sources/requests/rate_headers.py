@@ -42,7 +42,7 @@ WINDOWS: Final = tuple(SECONDS)
 _RANK: Final = {window: rank for rank, window in enumerate(WINDOWS)}
 _REMAINING: Final = "x-ratelimit-remaining-"
 _LIMIT: Final = "x-ratelimit-limit-"
-_REMAINING_OF: Final = {window: _REMAINING + window for window in WINDOWS}
+_OF_WINDOWS: Final = tuple((window, _LIMIT + window, _REMAINING + window) for window in WINDOWS)
 
 VALUES: Final = 16
 
@@ -95,9 +95,9 @@ def by_rate_limiting(log: "KongLog", expected: Collection[Limit] = ()) -> Exceed
         retry = [each for each in texts(retry) if each in resets or not resets]
         if not retry:
             return None
-    for window, key in _REMAINING_OF.items():  # the longest first
-        if key in headers:
-            for limit, remaining in _pairs(headers, window):
+    for window, limit_key, remaining_key in _OF_WINDOWS:  # the longest first
+        if remaining_key in headers:
+            for limit, remaining in _pairs(headers.get(limit_key), headers[remaining_key]):
                 if remaining == 0 and (not expected or _is_expected(limit, window, None, expected)):
                     return _exceeded(limit, window, None, seconds(retry))
     return None
@@ -125,7 +125,7 @@ def windows_left(log: "KongLog", expected: Collection[Limit] = ()) -> list[Remai
         RemainingLimit(limit, remaining, window)
         for key in headers
         if key.startswith(_REMAINING) and seconds_of(window := key[len(_REMAINING) :]) is not None
-        for limit, remaining in _pairs(headers, window)
+        for limit, remaining in _pairs(headers.get(_LIMIT + window), headers[key])
         if remaining >= 0 and _is_expected(limit, window, None, expected)
     ]
 
@@ -158,19 +158,18 @@ def _named(headers: Mapping[str, Any], key: str, expected: Collection[Limit]) ->
     before = numbers(headers.get(_REMAINING + name))
     if before and min(before) > 0:
         return None  # this answer used up the rest: the next one will exceed it
-    for limit, remaining in _pairs(headers, f"{name}-{window}"):
+    for limit, remaining in _pairs(headers.get(f"{_LIMIT}{name}-{window}"), headers[key]):
         if remaining == 0 and _is_expected(limit, window, name, expected):
             return ExceededLimit(limit, window, name)
     return None
 
 
-def _pairs(headers: Mapping[str, Any], place: str) -> list[tuple[int | float, int | float]]:
+def _pairs(shown_limits: object, shown_remaining: object) -> list[tuple[int | float, int | float]]:
     """Return each limit with what remains of it; of repeated headers the values at the same position, if all are."""
-    one_limit, one_left = headers.get(_LIMIT + place), headers.get(_REMAINING + place)
-    if type(one_limit) is str and type(one_left) is str:  # most often
-        limit, left = _number(one_limit), _number(one_left)
+    if type(shown_limits) is str and type(shown_remaining) is str:  # most often
+        limit, left = _number(shown_limits), _number(shown_remaining)
         return [] if limit is None or limit <= 0 or left is None else [(limit, left)]
-    limits, remaining = ([_number(each) for each in texts(headers.get(kind + place))] for kind in (_LIMIT, _REMAINING))
+    limits, remaining = ([_number(each) for each in texts(shown)] for shown in (shown_limits, shown_remaining))
     both: Iterable[tuple[int | float | None, int | float | None]] = zip(limits, remaining, strict=False)
     if len(limits) != len(remaining):
         both = ((one, other) for one in limits for other in remaining)
