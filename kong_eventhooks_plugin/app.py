@@ -527,8 +527,16 @@ class Worker:
 
     async def _open_store(self, delivery: DeliveryWorker, plugins: PluginPoller | None) -> None:
         """Open the store, however long it takes; then load what it holds and start what depends on it."""
-        parts = self._parts
-        stored = await retry(self._stored, (QueueError,), lambda error: log.error("store_open_failed", error=error))
+        parts, stores = self._parts, self._parts.stores
+
+        def failed(error: str) -> None:
+            log.error("store_open_failed", error=error)
+
+        await retry(stores.queue.open if stores.spool is None else stores.spool.open, (QueueError,), failed)
+        if stores.spool is not None:
+            self._tasks.run(self._open_shared_store())
+        # By itself: what is open is not opened again.
+        stored = await retry(stores.declared.definitions, (QueueError,), failed)
         parts.registry.load(stored)
         parts.hook_store.load(stored)
         self._tasks.run(SupervisedLoop("reading of secret files").run(parts.registry.secret_files.run))
@@ -538,15 +546,6 @@ class Worker:
         self._tasks.run(run_retention(parts.queue))
         if parts.settings.deliver:
             self._tasks.run(delivery.run())
-
-    async def _stored(self) -> list[Hook]:
-        stores = self._parts.stores
-        if stores.spool is None:
-            await stores.queue.open()
-        else:
-            await stores.spool.open()
-            self._tasks.run(self._open_shared_store())
-        return await stores.declared.definitions()
 
     async def _open_shared_store(self) -> None:
         """Meanwhile events are accepted, for the hooks that this node knows."""

@@ -1,16 +1,18 @@
 """What the composition root decides itself."""
 
 import gc
+import socket
 import sys
 from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin import app
+from kong_eventhooks_plugin import app, background
 from kong_eventhooks_plugin.app import Components
 from kong_eventhooks_plugin.delivery.rendezvous import Distribution
-from kong_eventhooks_plugin.errors import SettingsError
-from kong_eventhooks_plugin.model.hook import Origin
+from kong_eventhooks_plugin.delivery.worker import DeliveryWorker
+from kong_eventhooks_plugin.errors import SettingsError, StoreUnavailable
+from kong_eventhooks_plugin.model.hook import Hook, Origin
 from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.polling import LeaseHolder
 from kong_eventhooks_plugin.settings import Settings
@@ -96,3 +98,32 @@ def test_a_thread_that_works_lets_the_loop_in_soon() -> None:
         assert sys.getswitchinterval() <= 0.001
     finally:
         sys.setswitchinterval(turn)
+
+
+async def test_a_store_that_is_open_is_not_opened_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(background, "RETRY_SECONDS", 0.01)
+    parts = Components(Settings(data_dir=str(tmp_path), deliver=False))
+    queue, definitions, calls = parts.stores.queue, parts.stores.declared.definitions, list[str]()
+    opened = queue.open
+
+    async def counted() -> None:
+        calls.append("open")
+        await opened()
+
+    async def fails_once() -> list[Hook]:
+        calls.append("definitions")
+        if calls.count("definitions") == 1:
+            raise StoreUnavailable("for a moment")
+        return await definitions()
+
+    monkeypatch.setattr(queue, "open", counted)
+    monkeypatch.setattr(parts.stores.declared, "definitions", fails_once)
+    delivery = DeliveryWorker(queue, parts.registry, {}, parts.metrics, holder="this")
+    with socket.socket(socket.AF_UNIX) as listening:
+        worker = app.Worker(parts, listening, None)
+    try:
+        await worker._open_store(delivery, None)
+        assert calls == ["open", "definitions", "definitions"]
+    finally:
+        await worker._tasks.finish(0)
+        await queue.close()
