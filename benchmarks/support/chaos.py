@@ -16,6 +16,7 @@ from live import Receiver, Sidecar, Traffic
 
 NEAR_SECONDS = 3.0
 """How far from a fault a delivery may have been sent that the fault had repeated."""
+BUGS_SHOWN = 10
 BUGS = (
     "attempt_unsettled", "background_task_failed", "handler_failed", "loop_crashed", "outcome_dropped",
     "settlement_failed", "store_rollback_failed", "work_listener_failed", "api_call_failed", "damaged_file_moved",
@@ -110,16 +111,18 @@ class Chaos:
     def conclude(self, verdicts: Mapping[str, bool], sidecars: Iterable[Sidecar]) -> bool:
         """Print which of these texts hold, and of those that every soak has; return whether none does."""
         lines = [line for sidecar in sidecars for line in sidecar.output()]
-        bugs = Counter(line["event"] for sidecar in sidecars for event in BUGS for line in sidecar.log(event))
+        bugs = [line for sidecar in sidecars for event in BUGS for line in sidecar.log(event)]
         torn = [line for line in lines if "Traceback" in line]
         verdicts = {
             **verdicts,
             "an event has two ids": any(len(ids) > 1 for ids in self.ids.values()),
             "a duplicate has no cause": "unexplained" in self.duplicates(),
-            f"bugs in the log: {dict(bugs)} {torn[:1]}": bool(bugs or torn),
+            f"bugs in the log: {dict(Counter(line['event'] for line in bugs))} {torn[:1]}": bool(bugs or torn),
         }
         wrong = [text for text, is_wrong in verdicts.items() if is_wrong]
         print("\n".join(f"WRONG: {text}" for text in wrong) or "all that is promised holds")
+        for bug in bugs[:BUGS_SHOWN]:
+            print(bug)
         return not wrong
 
     async def without_receiver(self, least: float, most: float) -> None:
