@@ -46,6 +46,7 @@ class Console:
         *,
         shared: bool = False,
     ) -> None:
+        rendering.load()
         self._overview = OverviewMaker(check, hooks, delivering, limits, time.time, shared=shared)
         self._parts = Parts(
             guard=ConsoleGuard(access, Sessions(monotonic), LoginAttempts(monotonic), monotonic),

@@ -20,7 +20,7 @@ from urllib.parse import quote, urlencode
 
 import msgspec
 from aiohttp import web
-from jinja2 import Environment, FunctionLoader, StrictUndefined
+from jinja2 import DictLoader, Environment, StrictUndefined
 
 from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.api.rest.answers import encode
@@ -61,10 +61,17 @@ async def compile_templates() -> None:
     await asyncio.to_thread(lambda: [environment().get_template(name) for name in _names()])
 
 
+def load() -> None:
+    """Read all files of the console: later there may be no descriptor for one."""
+    environment()
+    for name in STATIC:
+        static_url(name)
+
+
 @cache
 def environment() -> Environment:
     made = Environment(
-        loader=FunctionLoader(lambda name: (_HERE / "templates" / name).read_text("utf-8")),
+        loader=DictLoader({name: (_HERE / "templates" / name).read_text("utf-8") for name in _names()}),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
