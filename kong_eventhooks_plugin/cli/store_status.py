@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from msgspec.structs import replace
 
+from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.cli.printing import printable, table, when
 from kong_eventhooks_plugin.delivery.membership import GONE
 from kong_eventhooks_plugin.delivery.rendezvous import Distribution
@@ -118,4 +119,4 @@ def _age(status: StoreStatus, since: float | None) -> float | None:
 
 
 def _seconds(seconds: float | None) -> str:
-    return "-" if seconds is None else f"{seconds:.1f} s" if seconds < 100 else f"{seconds:,.0f} s"
+    return "-" if seconds is None else f"{seconds:.1f} s" if seconds < 100 else span(seconds)
