@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.hooks.schema import HANDLERS_OF, Known
 from kong_eventhooks_plugin.hooks.validation import field_checks, json_values, own_rules, schema_interpreter
 from kong_eventhooks_plugin.hooks.validation import kong_texts as texts
 from kong_eventhooks_plugin.hooks.validation.meant import Form, as_meant, method_meant
-from kong_eventhooks_plugin.hooks.validation.units import with_units
+from kong_eventhooks_plugin.hooks.validation.units import hooks_error, with_units
 from kong_eventhooks_plugin.settings import DEFAULTS
 
 Definition = dict[str, Any]
@@ -97,7 +97,7 @@ class Validation:
         fields = {**errors, **guesses} if isinstance(errors, Mapping) else guesses
         hook_errors = fields.pop("hooks", [])
         if isinstance(hook_errors, str):
-            return CheckedConfig({}, ValidationError({**fields, "hooks": hook_errors}))
+            return CheckedConfig({}, ValidationError({**fields, "hooks": hooks_error(hook_errors, hooks)}))
         each = zip_longest(filled["hooks"], hook_errors, guessed_hooks, found)
         checked = [self._checked_hook(hook, error, guess or {}, no_json, form) for hook, error, guess, no_json in each]
         return _checked_config(checked, fields)

@@ -73,8 +73,10 @@ def _record_as_meant(field: Field, value: Mapping[Any, Any], form: Form) -> tupl
 
 
 def _near(written: str, unset: list[str]) -> str | None:
-    # A dotted name is a form's, sent as JSON.
-    return None if "." in written else closest(written, unset)
+    if "." in written:  # a form's, sent as JSON
+        return None
+    only = unset[0] if len(unset) == 1 and unset[0] in written else None
+    return closest(written, unset) or only
 
 
 def _with_handler_config(

@@ -58,10 +58,20 @@ def _expression(of: str) -> Callable[[str, Any], str]:
     return lambda error, _: f'write a CEL expression as text, as in "{of}"' if error == texts.STRING else ""
 
 
+def _headers(error: str, value: Any) -> str:
+    return "write name: value, without dashes" if error == texts.STRING and isinstance(value, list) else ""
+
+
+def hooks_error(error: str, hooks: Any) -> str:
+    """Return the error of a list of hooks that is none, with how to write one."""
+    return f"{error}; begin each hook with a dash: - name: ..." if isinstance(hooks, Mapping) else error
+
+
 _HINTS: Final[Mapping[str, Any]] = {
     "snooze": _seconds,
     "filter": _expression("data.limit > 5"),
     schema.DECLARED_CONFIG: {
+        "headers": _headers,
         "timeout": _timeout,
         "success": _expression("status == 200"),
         "retry": {"schedule": _pauses, "max_retry_after": _seconds},

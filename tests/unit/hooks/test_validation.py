@@ -353,6 +353,7 @@ def test_of_many_unknown_names_few_are_compared() -> None:
         ({"retry": {"schedule": []}}, {"schedule": "length must be at least 1"}),
         ({"retry": {"attempts": 0}}, {"attempts": "value should be between 1 and 100"}),
         ({"headers": {"timeout": 5}}, "expected a string"),
+        ({"headers": [{"x-a": "b"}]}, "expected a string; write name: value, without dashes"),
     ],
 )  # fmt: skip
 def test_a_time_says_its_unit(given: dict[str, Any], error: Any) -> None:
@@ -366,3 +367,13 @@ def test_a_snooze_says_its_unit() -> None:
         ("5m", "expected an integer; it is in seconds: write 300"),
     ):
         assert refusal({**webhook(), "snooze": given}).fields == {"snooze": text}
+
+
+def test_hooks_without_their_dash_or_name() -> None:
+    hook = {"name": "a", "source": "rate-limiting", "handler": "log"}
+    undashed = VALIDATION.config({"hooks": hook}).error
+    assert undashed is not None
+    assert undashed.fields == {"hooks": "expected an array; begin each hook with a dash: - name: ..."}
+    misnamed = VALIDATION.config({"event_hooks": [hook]}).error
+    assert misnamed is not None
+    assert misnamed.fields == {"event_hooks": "unknown field; did you mean hooks?"}
