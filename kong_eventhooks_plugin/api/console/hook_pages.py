@@ -80,7 +80,7 @@ class HookPages:
         return self._parts.render("hooks.html", visit, values)
 
     async def show(self, visit: Visit) -> web.StreamResponse:
-        return await self._shown(visit, self._hook(visit))
+        return await self._shown(visit, self._parts.hook_of(visit))
 
     async def new(self, visit: Visit) -> web.StreamResponse:
         handler = visit.request.query.get("handler", "")
@@ -97,27 +97,27 @@ class HookPages:
         return await self._saved(visit, handler, None)
 
     async def edit(self, visit: Visit) -> web.StreamResponse:
-        hook = self._hook(visit)
+        hook = self._parts.hook_of(visit)
         return self._form(visit, hook.handler, hook_form.values(hook), hook, {})
 
     async def update(self, visit: Visit) -> web.StreamResponse:
-        hook = self._hook(visit)
+        hook = self._parts.hook_of(visit)
         return await self._saved(visit, hook.handler, hook)
 
     async def switch(self, visit: Visit) -> web.StreamResponse:
-        hook = self._hook(visit)
+        hook = self._parts.hook_of(visit)
         await self._parts.service.hooks.update(hook.id, {"enabled": visit.field("enabled") == "true"})
         return see_other(f"/console/hooks/{segment(hook.id)}")
 
     async def delete(self, visit: Visit) -> web.StreamResponse:
-        hook = self._hook(visit)
+        hook = self._parts.hook_of(visit)
         if visit.request.method == "POST":
             await self._parts.service.hooks.delete(hook.id)
             return see_other("/console/hooks")
         return self._parts.render("delete_hook.html", visit, {"hook": hook})
 
     async def test(self, visit: Visit) -> web.StreamResponse:
-        hook, given = self._hook(visit), visit.field("data")
+        hook, given = self._parts.hook_of(visit), visit.field("data")
         return await self._shown(visit, hook, given, await self._tested(hook, given))
 
     async def _tested(self, hook: Hook, given: str) -> Tested:
@@ -138,7 +138,7 @@ class HookPages:
         return Tested(view.error, view.result, view.request, view.filter)
 
     async def replay(self, visit: Visit) -> web.StreamResponse:
-        hook = self._hook(visit)
+        hook = self._parts.hook_of(visit)
         replayed = await self._parts.service.deliveries.replay_of_hook(hook.id)
         return await self._shown(visit, hook, replayed=replayed)
 
@@ -197,9 +197,6 @@ class HookPages:
             "replayed": replayed,
         }
         return parts.render("hook.html", visit, values)
-
-    def _hook(self, visit: Visit) -> Hook:
-        return self._parts.service.hooks.get(visit.request.match_info["hook"])
 
     def _row(self, hook: Hook, ready: Readiness) -> HookRow:
         parts, now = self._parts, self._parts.clock()

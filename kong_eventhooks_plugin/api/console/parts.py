@@ -40,6 +40,10 @@ class Parts(NamedTuple):
     node: str
     shared: bool
 
+    def hook_of(self, visit: Visit) -> Hook:
+        """Return the hook that a page is about; raises ``UnknownHook``."""
+        return self.service.hooks.get(visit.request.match_info["hook"])
+
     def render(self, name: str, visit: Visit, values: Mapping[str, Any], status: int = 200) -> web.Response:
         return self.guard.render(name, visit, {"now": self.clock(), **values}, status)
 

@@ -30,11 +30,11 @@ class PreviewPage:
 
     async def show(self, visit: Visit) -> web.StreamResponse:
         """Return the form, and run nothing: a page of another site may lead here."""
-        return await self._page(visit, self._hook(visit), _given(visit), {}, None)
+        return await self._page(visit, self._parts.hook_of(visit), _given(visit), {}, None)
 
     async def run(self, visit: Visit) -> web.StreamResponse:
         """Preview the hook as it is, or with the changes that were posted."""
-        hook, given = self._hook(visit), _given(visit)
+        hook, given = self._parts.hook_of(visit), _given(visit)
         try:
             data = json_object(given["data"]) if given["data"].strip() and not given["event_id"] else None
         except (ValidationError, msgspec.DecodeError) as error:
@@ -48,9 +48,6 @@ class PreviewPage:
         except EventHooksError as error:
             return await self._page(visit, hook, given, {"": str(error)}, None)
         return await self._page(visit, hook, given, {}, self._parts.service.presenter.preview(preview))
-
-    def _hook(self, visit: Visit) -> Hook:
-        return self._parts.service.hooks.get(visit.request.match_info["hook"])
 
     def _changes(self, hook: Hook, form: Mapping[str, Any]) -> dict[str, Any] | None:
         if not form:  # a button of another page

@@ -93,7 +93,7 @@ class ReadinessCheck:
 
     async def check(self) -> Readiness:
         stats, store = await self._stats()
-        spooled = None if self._spool is None else await self._spooled(self._spool)
+        spooled = await self._spooled()
         hooks = self._registry.hooks()
         held = self._states.all_held()
         pollers = self._poller_status()
@@ -113,9 +113,7 @@ class ReadinessCheck:
             pollers=pollers.state,
             socket=pollers.socket,
             sandbox=self._sandbox,
-            spool={}
-            if spooled is None
-            else {"events": spooled.offers, "bytes": spooled.bytes, "oldest_at": spooled.oldest},
+            spool={} if spooled is None else _spool(spooled),
             leading=self._delivery.leading,
             nodes=node_shares(self._members, hooks),
         )
@@ -134,7 +132,7 @@ class ReadinessCheck:
         self._show_held()
         stats, store = await self._stats()
         self._metrics.errors.set(len(self._errors(self._poller_status(), store)))
-        spooled = None if self._spool is None else await self._spooled(self._spool)
+        spooled = await self._spooled()
         if spooled is not None:
             self._metrics.spooled_events.set(spooled.offers)
             self._metrics.spooled_age.set(self._age(spooled.oldest))
@@ -157,10 +155,12 @@ class ReadinessCheck:
     def _age(self, oldest: float | None) -> float:
         return 0.0 if oldest is None else max(0.0, self._clock() - oldest)
 
-    async def _spooled(self, spool: SpoolAcceptor) -> SpoolState | None:
+    async def _spooled(self) -> SpoolState | None:
+        if self._spool is None:
+            return None
         try:
             async with asyncio.timeout(STORE_SECONDS):
-                return await spool.spool.state()
+                return await self._spool.spool.state()
         except (QueueError, TimeoutError):
             return None
 
@@ -181,11 +181,14 @@ class ReadinessCheck:
         return self._monotonic() - self._lost_at < RECENT_SECONDS
 
 
+def _spool(state: SpoolState) -> dict[str, object]:
+    return {"events": state.offers, "bytes": state.bytes, "oldest_at": state.oldest}
+
+
 def _queue(stats: Stats, hooks: Mapping[str, object]) -> dict[str, object]:
-    names = {hook_id: getattr(hooks.get(hook_id), "name", hook_id) for hook_id in stats.per_hook}
     return {
         "deliveries": dict(stats.depth),
         "unsettled_bytes": stats.unsettled_bytes,
         "oldest_unsettled_at": stats.oldest_pending,
-        "per_hook": {names[hook_id]: count for hook_id, count in stats.per_hook.items()},
+        "per_hook": {getattr(hooks.get(hook_id), "name", hook_id): count for hook_id, count in stats.per_hook.items()},
     }

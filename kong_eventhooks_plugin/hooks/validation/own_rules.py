@@ -273,10 +273,7 @@ _CONFIG_RULES: tuple[tuple[tuple[str, ...], Callable[[Mapping[str, Any]], Errors
     (("handler", GUESSED), _foreign_errors),
     (("config.secret", "config.secret_file"), _two_secrets_error),
     (("config.secret", "config.secret_file", "config.previous_secret"), _lone_secret_error),
-    *(
-        ((f"config.{name}",), partial(_reference_error, name))
-        for name in ("url", "secret", "previous_secret", "preset_key")
-    ),
+    *(((f"config.{name}",), partial(_reference_error, name)) for name in _REFERENCEABLE),
     (("handler", "config.preset", "config.preset_key"), _preset_key_error),
     (("config.headers",), _header_reference_errors),
     (("config.secret",), partial(_key_error, "secret")),
