@@ -16,7 +16,7 @@ from kong_eventhooks_plugin.api.console.rendering import segment
 from kong_eventhooks_plugin.api.console.sparkline import Sparkline, sparkline
 from kong_eventhooks_plugin.api.service import views
 from kong_eventhooks_plugin.api.service.entity import hook_view
-from kong_eventhooks_plugin.api.service.presenter import filter_view, request_view, result_view, tested_view
+from kong_eventhooks_plugin.api.service.presenter import tested_view, views_of_test
 from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt
 from kong_eventhooks_plugin.errors import BadArgument, HookTaken, HookTestFailed, IdTaken, ValidationError
@@ -50,7 +50,7 @@ class Tested(NamedTuple):
     """What a test came to: ``error`` is why it did not arrive."""
 
     error: str | None
-    answer: views.ResultView | None = None
+    result: views.ResultView | None = None
     request: views.RequestView | None = None
     filter: views.FilterVerdictView | None = None
 
@@ -128,12 +128,7 @@ class HookPages:
         except ValidationError as error:
             return Tested(str(error))
         except HookTestFailed as error:
-            return Tested(
-                f"{error.error}: {error}",
-                None if error.answer is None else result_view(error.answer),
-                None if error.request is None else request_view(error.request),
-                None if error.verdict is None else filter_view(error.verdict),
-            )
+            return Tested(f"{error.error}: {error}", **views_of_test(error.answer, error.request, error.verdict))
         view = tested_view(tested)
         return Tested(view.error, view.result, view.request, view.filter)
 

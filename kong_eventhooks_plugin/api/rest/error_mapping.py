@@ -12,7 +12,7 @@ from aiohttp import web
 from kong_eventhooks_plugin import errors
 from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.service.error_codes import RETRY_SECONDS, UNFORESEEN, code_of, text_of
-from kong_eventhooks_plugin.api.service.presenter import filter_view, request_view, result_view
+from kong_eventhooks_plugin.api.service.presenter import views_of_test
 from kong_eventhooks_plugin.background import RateLimitedLogger
 from kong_eventhooks_plugin.telemetry.raised import bug_fields, bug_text
 
@@ -68,10 +68,8 @@ def _bad_argument(error: errors.BadArgument) -> Body:
 
 
 def _test_failed(error: errors.HookTestFailed) -> Body:
-    result = None if error.answer is None else result_view(error.answer)
-    request = None if error.request is None else request_view(error.request)
-    verdict = None if error.verdict is None else filter_view(error.verdict)
-    return {"message": str(error), "error": error.error, "result": result, "request": request, "filter": verdict}
+    parts = views_of_test(error.answer, error.request, error.verdict)
+    return {"message": str(error), "error": error.error, **parts}
 
 
 def _unauthorized(error: errors.TokenNeeded) -> Body:

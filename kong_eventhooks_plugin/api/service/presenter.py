@@ -119,13 +119,17 @@ class Presenter:
 
 
 def tested_view(tested: HookTestResult) -> views.TestedView:
-    return views.TestedView(
-        data=tested.data,
-        result=result_view(tested.answer),
-        request=None if tested.request is None else request_view(tested.request),
-        filter=None if tested.filter is None else filter_view(tested.filter),
-        error=tested.error,
-    )
+    parts = views_of_test(tested.answer, tested.request, tested.filter)
+    return views.TestedView(data=tested.data, error=tested.error, **parts)
+
+
+def views_of_test(answer: Answer | None, request: SentRequest | None, verdict: FilterVerdict | None) -> dict[str, Any]:
+    """Return what is shown of a test, whether it arrived or not."""
+    return {
+        "result": None if answer is None else result_view(answer),
+        "request": None if request is None else request_view(request),
+        "filter": None if verdict is None else filter_view(verdict),
+    }
 
 
 def request_view(request: SentRequest) -> views.RequestView:
