@@ -62,6 +62,12 @@ class DeliveryReadiness:
         self._handlers = handlers
         self._health = health
         self._endpoints = endpoints
+        self._ready: dict[str, Ready] = {}
+        """What was ready since the last ``prune``: as many as there are hooks."""
+
+    def prune(self, now: float) -> None:
+        self._ready.clear()  # their breakers may go
+        self._endpoints.prune(now)
 
     def check(self, hook_id: str, now: float) -> Ready | Block:
         """Return what an attempt needs, or why there may be none."""
@@ -79,10 +85,13 @@ class DeliveryReadiness:
             config = self._active.resolved(hook)
         except UnresolvedReference:
             return Block("unresolved", None)
-        breaker = self._endpoints.breaker(hook_id, handler.endpoint(config))
-        if breaker is not None and (block := breaker.block(now)) is not None:
+        ready = self._ready.get(hook_id)
+        if ready is None or ready.hook is not hook or ready.config is not config:
+            breaker = self._endpoints.breaker(hook_id, handler.endpoint(config))
+            ready = self._ready[hook_id] = Ready(hook, handler, config, breaker)
+        if ready.breaker is not None and (block := ready.breaker.block(now)) is not None:
             return block
-        return Ready(hook, handler, config, breaker)
+        return ready
 
     def held(self, now: float) -> dict[str, str]:
         """Return hook id -> reason, for every hook in force that may not deliver now."""

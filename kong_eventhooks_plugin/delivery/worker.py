@@ -107,8 +107,7 @@ class DeliveryWorker:
         self._lanes = Lanes(limits)
         self._settler = Settler(queue, limits, clock, self._wait, on_flush=self._feed)
         self._health = EndpointHealthTracker(limits, self._settler.save_health)
-        self._endpoints = EndpointBreakers(limits.breaker)
-        self._readiness = DeliveryReadiness(active, handlers, self._health, self._endpoints)
+        self._readiness = DeliveryReadiness(active, handlers, self._health, EndpointBreakers(limits.breaker))
         self._reports = DeliveryReporter(metrics, active, incidents)
         self._leadership = Leadership(
             queue, holder, limits.leadership, clock, self._wait, won=self._won, lost=self._wakeup.set
@@ -338,7 +337,7 @@ class DeliveryWorker:
                     self._lanes.lane(work.hook_id).expect_work(work.due_at)
         except QueueError as error:
             log.warning("queue_poll_failed", error=type(error).__name__)
-        self._endpoints.prune(now)
+        self._readiness.prune(now)
 
     def _show_share(self) -> None:
         hooks, membership = self._active.hooks(), self._membership

@@ -24,6 +24,9 @@ def exchange_of(attempt: Attempt) -> bytes | None:
         return None
     if request is not None and request.of_event:
         request = SentRequest(request.method, request.url, request.headers, b"", request.size, of_event=True)
+    stored = _encode((attempt.headers, request))
+    if len(stored) <= HEADER_BYTES:  # so are the headers in it
+        return stored
     return _encode((tuple(_first(attempt.headers)), request))
 
 
