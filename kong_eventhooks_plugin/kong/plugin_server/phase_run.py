@@ -54,7 +54,8 @@ class CallConnection(Protocol):
 class PhaseRun:
     """Runs the phases of one connection, one after the other. ``known_answers`` has frames that Kong may answer with.
 
-    ``begin`` and ``resume`` run until the phase asks Kong again or is done.
+    ``begin`` and ``resume`` run until the phase asks Kong again or is done. What a slot has is called through a local
+    name: the interpreter looks it up for a method each time otherwise, for a hundred instructions.
     """
 
     __slots__ = (
@@ -63,6 +64,7 @@ class PhaseRun:
         "_clock",
         "_connection",
         "_context",
+        "_count",
         "_deadlines",
         "_echo",
         "_future",
@@ -88,8 +90,7 @@ class PhaseRun:
         self._write = writer.write
         self._echo = b""
         self._steps: Begun | None = None
-        self._request = NO_REQUEST
-        self.known_answers = NO_REQUEST.known
+        self._set_request(NO_REQUEST)
         self._started = 0.0
         self._future: Future[Committed] | None = None
         self._arrival: Future[None] | None = None
@@ -103,32 +104,39 @@ class PhaseRun:
         self._echo = echo
         if not route.instance.used:
             route.instance.used = True
+        run, monotonic = route.run, self._monotonic
         try:
-            steps = route.run(self._host, self._clock)
+            steps = run(self._host, self._clock)
             if steps is None:
                 self._connection.answer(FINISHED[len(echo)] + echo)  # as _finish, without calls
                 return
             request = steps.request if type(steps) is FirstRequest else next(steps)
         except StopIteration as done:
-            self._started = self._monotonic()
+            self._started = monotonic()
             self._submit(done.value)
         except Exception as error:  # noqa: BLE001 - a bug in a phase must not reach Kong, or another connection
             self._context.errors("internal_error", error, plugin=route.instance.plugin)
             self._finish()
         else:
-            self._started = self._monotonic()
+            self._started = monotonic()
             self._steps = steps
             self._connection.state = ASKING
-            self._request = request  # as _ask, without a call where each event costs one
-            self.known_answers = request.known
-            self._pdk_calls[request.name][0] += 1
-            self._write(request.frames)
+            if request is not self._request:  # as _ask, without a call where each event costs one
+                self._set_request(request)
+            self._count[0] += 1
+            write = self._write
+            write(request.frames)
 
     def _ask(self, request: PdkRequest) -> None:
+        if request is not self._request:
+            self._set_request(request)
+        self._count[0] += 1
+        self._write(request.frames)
+
+    def _set_request(self, request: PdkRequest) -> None:
         self._request = request
         self.known_answers = request.known
-        self._pdk_calls[request.name][0] += 1
-        self._write(request.frames)
+        self._count = self._pdk_calls[request.name]
 
     def take_answer(self, frame: bytes) -> None:
         """Read Kong's answer, and resume the phase."""
@@ -156,7 +164,8 @@ class PhaseRun:
             if unreadable:
                 request = steps.throw(value)
             elif type(steps) is FirstRequest:
-                steps = self._steps = steps.then(self._host, self._clock, value)
+                then = steps.then
+                steps = self._steps = then(self._host, self._clock, value)
                 if steps is None:
                     connection, echo = self._connection, self._echo
                     connection.state = READY  # as _finish

@@ -26,8 +26,9 @@ class SocketWriter:
             if self._transport is not None and self._transport.get_write_buffer_size():
                 return self._enqueue(data)
             self._queued = False
+        send = self._send  # a local name, as in ``phase_run``
         try:
-            sent = self._send(data)
+            sent = send(data)
         except (BlockingIOError, InterruptedError):
             sent = 0
         except OSError:
