@@ -162,7 +162,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "spool_forwarding_failed": "What this node has accepted does not get to the shared store; tried again. "
     "`suppressed`: lines left out.",
     "spool_sweep_failed": "What the spool keeps no longer could not be deleted; tried again.",
-    "spooled_event_refused": "The shared store refuses an event for good; it is counted as lost.",
+    "spooled_event_refused": "A spooled event cannot be read, or the shared store refuses it for good; it is lost.",
     "store_close_incomplete": "The store was closed while operations waited; they failed.",
     "store_checkpoint_failed": "The store's log could not be copied into its file; it grows until that succeeds.",
     "store_locked": "Another process holds the store's lock; `seconds` so far.",

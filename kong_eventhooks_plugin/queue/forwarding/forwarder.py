@@ -1,7 +1,8 @@
 """Moves offers from the spool to the shared store: in batches, in order, each until that store has committed it.
 
 An offer may be moved twice (a crash, an answer that was lost): the shared store knows its event's id then, and keeps
-one. What that store refuses for the event's own sake would be refused for ever: it is counted as lost, and logged.
+one. What that store refuses for the event's own sake would be refused for ever, and so would what cannot be read: it is
+counted as lost, and logged.
 
 The shared store keeps how far it has come with this spool, in the transactions that accept what comes from it. Where
 that is less than what this node has moved, the store has lost it: it has come back from an older backup, or behind a
@@ -107,17 +108,23 @@ class Forwarder:
         if isinstance(results[-1], BaseException):
             await self._shared.move_spool_position(places[-1])
         for one, result in zip(batch, results, strict=True):
-            if isinstance(result, BaseException):
+            event = None if one.offer is None else one.offer.event
+            if event is None or isinstance(result, BaseException):
                 self._lost("refused")
                 self._limited_log.error(
-                    "spooled_event_refused", type(result).__name__, event_id=one.offer.event.id, error=str(result)
+                    "spooled_event_refused",
+                    type(result).__name__,
+                    event_id=None if event is None else event.id,
+                    error=str(result),
                 )
             else:
-                self._decided(one.offer.event, result)
+                self._decided(event, result)
         await self._spool.forwarded(batch[-1].n)
         self._compared_at = time.monotonic()
 
     async def _offered(self, one: Spooled, place: SpoolPlace) -> Receipt:
+        if one.offer is None:
+            raise QueueError("cannot be read: the spool is damaged, or a newer version of this program wrote it")
         return await self._shared.offer(one.offer, place)
 
     async def _compare(self) -> None:

@@ -64,11 +64,14 @@ _decode_hook = msgspec.msgpack.Decoder(Hook).decode
 
 
 class Spooled(NamedTuple):
-    """An offer in the spool; ``n`` is its place, ``total`` the bytes of all up to it."""
+    """An offer in the spool; ``n`` is its place, ``total`` the bytes of all up to it.
+
+    None is one that cannot be read: the file is damaged, or a newer version wrote it.
+    """
 
     n: int
     accepted_at: float
-    offer: Offer
+    offer: Offer | None
     total: int
 
 
@@ -385,7 +388,14 @@ def _add(connection: sqlite3.Connection, offers: Sequence[bytes], now: float, ma
 
 def _read(connection: sqlite3.Connection, start: int, limit: int) -> Iterator[Spooled]:
     for n, accepted_at, offer, total in connection.execute(SQL.after, (start, limit)):
-        yield Spooled(n, accepted_at, _decode(offer), total)
+        yield Spooled(n, accepted_at, _readable(offer), total)
+
+
+def _readable(offer: bytes) -> Offer | None:
+    try:
+        return _decode(offer)
+    except (msgspec.MsgspecError, ValueError):
+        return None
 
 
 def _small(offers: Iterable[Spooled]) -> list[Spooled]:

@@ -99,6 +99,17 @@ async def test_what_the_store_refuses_for_good_is_counted_and_holds_up_nothing(w
     assert await world.waiting() == 0
 
 
+async def test_what_cannot_be_read_holds_up_nothing(world: World) -> None:
+    """The file is damaged, or a newer version that ran before wrote what this one does not know."""
+    await world.accept(1, 2, 3)
+    await world.spool.run(lambda file: file.execute("UPDATE offers SET offer = ? WHERE n IN (1, 3)", [b"\xc1"]))
+    await world.open()
+    assert await world.forwarder.move() == 3
+    assert world.shared.offered == [event(2).id]
+    assert world.lost == ["refused", "refused"]
+    assert await world.waiting() == 0
+
+
 async def test_after_a_refused_one_the_store_is_as_far_as_the_spool(world: World) -> None:
     await world.spool.add(offer(1, "hook", "hook"))
     await world.forwarder.move()
