@@ -220,7 +220,7 @@ BEGIN
       ORDER BY u.id, u.n
       ON CONFLICT DO NOTHING RETURNING n, deliveries
     )
-    SELECT coalesce(array_agg(array_position(_n, a.n)), '{}'), count(*) FILTER (WHERE a.deliveries = 0)
+    SELECT coalesce(array_agg(width_bucket(a.n, _n)), '{}'), count(*) FILTER (WHERE a.deliveries = 0)
     INTO _accepted, _idle FROM added AS a;
     IF _fired_hook IS NOT NULL AND _accepted <> '{}' THEN
       WITH fired AS (
@@ -234,7 +234,7 @@ BEGIN
         FROM unnest(_fired_at, _fired_hook, _fired_source, _fired_bytes, _fired_suppressed, _fired_since, _fired_unread,
                     _fired_lease)
           AS u(at, hook, source, bytes, suppressed, since, unread, seconds)
-        WHERE u.at = ANY(_accepted)
+        WHERE cardinality(_accepted) = cardinality(_id) OR u.at = ANY(_accepted)
         RETURNING hook, bytes
       )
       INSERT INTO counters AS c (writer, hook, deliveries, bytes, states)
