@@ -63,7 +63,6 @@ class Faults:
     page_seconds: float = 0.0  # so long before each answer to a GET
     cut_bytes: int | None = None  # so many bytes of the body, then the connection ends
     token: str | None = None  # 401 without it
-    token_header: str = "Kong-Admin-Token"
     only: str = ""
 
 
@@ -261,7 +260,7 @@ class AdminNode:
 
     async def _refusal(self, request: web.Request) -> web.StreamResponse | None:
         faults = self.faults
-        if faults.token and request.headers.get(faults.token_header) != faults.token:
+        if faults.token and request.headers.get("Kong-Admin-Token") != faults.token:
             return web.json_response({"message": "Unauthorized"}, status=401)
         if faults.page_seconds and request.method == "GET":
             await asyncio.sleep(faults.page_seconds)

@@ -42,13 +42,10 @@ READ_BUFFER = 262_144
 
 
 class AdminSettings(msgspec.Struct, frozen=True):
-    """Where the Admin API is. ``token`` goes into the header ``token_header``; ``verify`` is for https."""
+    """Where the Admin API is, its token, and limits."""
 
     url: str
     token: str | None = None
-    token_header: str = "Kong-Admin-Token"  # noqa: S105 - a header's name
-    verify: bool = True
-    connect_seconds: float = CONNECT_SECONDS
     page_seconds: float = PAGE_SECONDS
     max_pages: int = MAX_PAGES
     max_page_bytes: int = MAX_PAGE_BYTES
@@ -105,9 +102,7 @@ class AdminClient:
             async with asyncio.timeout(self._settings.page_seconds):
                 body, server = await self._body(path, query or {})
         except aiohttp.ConnectionTimeoutError as error:
-            raise AdminApiError(
-                f"{self._origin}{path}: no connection within {self._settings.connect_seconds:g} s"
-            ) from error
+            raise AdminApiError(f"{self._origin}{path}: no connection within {CONNECT_SECONDS:g} s") from error
         except TimeoutError as error:
             raise AdminApiError(f"{self._origin}{path}: no answer within {self._settings.page_seconds:g} s") from error
         except HTTP_ERRORS as error:
@@ -152,7 +147,7 @@ class AdminClient:
     async def _body(self, path: str, query: dict[str, str]) -> tuple[bytes, str]:
         url = URL(self._settings.url.rstrip("/") + path).update_query(query)
         session = self._session or self._open()
-        async with session.get(url, allow_redirects=False, ssl=self._settings.verify) as answer:
+        async with session.get(url, allow_redirects=False) as answer:
             if answer.status != HTTPStatus.OK:
                 raise AdminApiError(f"{path}: answered {answer.status}", answer.status)
             if answer.headers.get("Content-Encoding", "identity") != "identity":
@@ -166,10 +161,9 @@ class AdminClient:
 
     def _open(self) -> aiohttp.ClientSession:
         """Make the session: it belongs to the running loop, so it cannot be made before."""
-        settings = self._settings
         headers = {"Accept-Encoding": "identity"}
-        if settings.token:
-            headers[settings.token_header] = settings.token
+        if self._settings.token:
+            headers["Kong-Admin-Token"] = self._settings.token
         connector = aiohttp.TCPConnector(limit=CONNECTIONS)
         use_protocol(connector)
         self._session = aiohttp.ClientSession(
@@ -177,7 +171,7 @@ class AdminClient:
             cookie_jar=aiohttp.DummyCookieJar(),
             headers=headers,
             # get() bounds the whole; an infinite threshold keeps aiohttp from rounding times up to whole seconds.
-            timeout=aiohttp.ClientTimeout(total=None, connect=settings.connect_seconds, ceil_threshold=float("inf")),
+            timeout=aiohttp.ClientTimeout(total=None, connect=CONNECT_SECONDS, ceil_threshold=float("inf")),
             auto_decompress=False,
             trust_env=False,
             read_bufsize=READ_BUFFER,

@@ -117,9 +117,9 @@ async def test_who_answered(kong: Kong, header: dict[str, str]) -> None:
 
 async def test_the_token(kong: Kong) -> None:
     kong.serves({"data": []})
-    await entities(kong, token="t0k", token_header="X-Token")
+    await entities(kong, token="t0k")
     await entities(kong)
-    assert [request.headers.get("X-Token") for request in kong.asked] == ["t0k", None]
+    assert [request.headers.get("Kong-Admin-Token") for request in kong.asked] == ["t0k", None]
     assert "t0k" not in repr(AdminSettings(url="http://u:t0k@a", token="t0k"))
 
 
