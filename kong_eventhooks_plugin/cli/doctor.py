@@ -8,6 +8,7 @@ It reads and changes nothing, but for ``--send``. Limits: ``SECONDS`` for a call
 import grp
 import os
 import pwd
+import re
 import shutil
 import stat
 import sys
@@ -42,6 +43,8 @@ PAGES: Final = 100
 PAGE_SIZE: Final = 1000
 SKEW_SECONDS: Final = 2.0
 FREE_SHARE: Final = 0.05
+
+_ERRNO: Final = re.compile(r"^\[Errno -?\d+\] ")
 
 Level = Literal["ok", "warn", "fail"]
 LEVELS: Final[dict[str, Level]] = {"ready": "ok", "degraded": "warn", "unready": "fail"}
@@ -192,7 +195,8 @@ def _kong(subject: Subject) -> Iterator[Finding]:
             yield from _instances(kong, subject.target)
             yield from _losses(kong, Path(settings.socket_path))
     except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
-        yield Finding("fail", "kong", f"{settings.admin_url}: {error or type(error).__name__}", "is admin_url right?")
+        why = _ERRNO.sub("", str(error)) or type(error).__name__
+        yield Finding("fail", "kong", f"{settings.admin_url}: {why}", "does Kong run, and is admin_url right?")
 
 
 def _enabled(kong: httpx.Client) -> Iterator[Finding]:
