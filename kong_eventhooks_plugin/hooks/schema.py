@@ -23,7 +23,8 @@ Rules for this file:
 
 Limits of one definition, all enforced by Kong as well: name 128 bytes, URL 8,192, a header's value 8,192
 and 100 of them, a secret 4,096, body 1 MiB, 32 functions of 64 KiB, 64 tags, filter and success
-4,096, 100 attempts, 99 pauses of a day, 100 statuses, a time-out of 120 s, 1,000 hooks an instance.
+4,096, 100 attempts, 99 pauses of a day, 100 statuses, a time-out of 120 s, 1,024 deliveries at once, 1,000 hooks an
+instance.
 """
 
 from collections.abc import Iterable, Mapping

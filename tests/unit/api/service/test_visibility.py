@@ -138,9 +138,9 @@ def leaks(sent: str | bytes) -> list[str]:
 async def test_every_rest_call_without_the_token(planted: Api) -> None:
     async with planted.served(access=Access(TOKEN)) as client:
         for call in endpoints(planted):
+            hooks = ("a", "d", "f", "l", "none") if call.kind == "open" else ("a", "none")
             paths = {
-                call.path.format(workspace="w", hook=hook, source="custom", event="x", delivery="x")
-                for hook in ("a", "d", "f", "l", "none")
+                call.path.format(workspace="w", hook=hook, source="custom", event="x", delivery="x") for hook in hooks
             }
             for path in (path for each in paths for path in (each, f"{each}?size=no&tags=,&offset=!")):
                 answer = await client.request(call.method, path, json={"event": SECRET})
