@@ -164,7 +164,11 @@ class _RouteApplier:
             log.warning("entity_path_ambiguous", schema=self._place.schema, path=self._place.masked)
             return []
         if len(before) == 1:
-            return [self._deleted(before[0])]
+            row = before[0]
+            # It was made again: another late delete by that name was another entity's, as far as we know.
+            again = Writing(self._rev, row.route_rev, row.window.high, row.window, row.others)
+            self._store.put(self._store.snapshot(row), again, row.n)
+            return [self._deleted(row)]
         return [] if rows else self._unknown()
 
     def _deleted(self, row: Row) -> EntityChange:

@@ -327,7 +327,7 @@ async def test_a_route_that_does_not_know_an_entity_takes_its_update_for_a_creat
         assert [event.id for event in twice[1:]] == [event.id for event in once[1:]]
 
 
-def seen_by(world: World, method: str, path: str, entity: dict[str, Any]) -> RouteChange:
+def seen_by(world: World, method: str, path: str, entity: dict[str, Any] | None) -> RouteChange:
     """Return what the node's route saw of a request that takes a second, now: for the mirror when it comes late."""
     world.time.advance()
     world.requests += 1
@@ -371,3 +371,21 @@ async def test_a_create_that_is_seen_after_its_delete_is_the_same_create(tmp_pat
         (later,) = await one.mirror.apply(second)
         assert {change.operation for change in (mistaken, late, again, later)} == {"create"}
         assert late.of_operation == later.of_operation == mistaken.of_operation != again.of_operation
+
+
+async def test_a_late_delete_of_a_namesake_is_no_second_delete(tmp_path: Path) -> None:
+    """The one entity was deleted and made again under its id; in between another one had its name."""
+    async with pair(tmp_path) as (one, _):
+        store = one.kong.store
+        grace = store.insert("consumers", {"username": "grace"})
+        await one.reconcile()
+        late = []
+        for namesake in (grace, {}):
+            row = namesake or store.insert("consumers", {"username": "grace"})
+            store.delete("consumers", row)
+            late.append(seen_by(one, "DELETE", "/consumers/grace", None))
+        row = store.insert("consumers", {"username": "grace"}, grace["id"])
+        await one.see("PUT", f"/consumers/{grace['id']}", store.shown("consumers", row))
+        (deleted,) = await one.mirror.apply(late[0])
+        assert (deleted.operation, deleted.id) == ("delete", grace["id"])
+        assert await one.mirror.apply(late[1]) == []
