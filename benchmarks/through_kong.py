@@ -294,6 +294,7 @@ def main() -> None:
                 with results.open("a") as kept:
                     kept.write(json.dumps({"case": case, "runs": runs}) + "\n")
             kong.stop()
+            until(lambda: not (kong.prefix / "pids" / "nginx.pid").exists(), "Kong has ended")
         for case in cases:
             report(case, read_results(results, case, plugins))
         sys.exit(1 if bench.unexplained else 0)
