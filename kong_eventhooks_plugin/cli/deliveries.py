@@ -185,7 +185,7 @@ def replay(
         with api_client(target, delivery_id, kind="delivery", listed_by="deliveries list") as client:
             found = whole_id(delivery_id, partial(_of_api, client))
             replayed = client.call("POST", "deliveries", found, "replay")
-        text = f"delivery {delivery_id} is {replayed['state']} and due now"
+        text = f"delivery {delivery_id} is {replayed['state']}: due now, unless its hook is held"
     elif hook is not None and delivery_id is None:
         with api_client(target, hook) as client:
             wanted = {"since": since, "until": until, "state": state}

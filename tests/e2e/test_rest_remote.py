@@ -206,7 +206,10 @@ async def test_replay(api: Api) -> None:
     ids = [delivery_id((await api.service.events.publish("x", {"n": n})).event_id, hook.id) for n in range(3)]
     await api.queue.claim(hook.id, 3, 60)
     await api.queue.settle([dead(one) for one in ids])
-    assert await ask(api, "deliveries", "replay", ids[0]) == f"delivery {ids[0]} is pending and due now"
+    assert (
+        await ask(api, "deliveries", "replay", ids[0])
+        == f"delivery {ids[0]} is pending: due now, unless its hook is held"
+    )
     received = await ask(api, "deliveries", "replay", "--hook", "a", "--since", "2020-01-01T00:00:00Z")
     assert received == "2 deliveries of hook 'a' are due now"
     received = await ask(api, "deliveries", "replay", "--hook", "a")

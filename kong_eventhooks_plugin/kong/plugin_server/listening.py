@@ -157,8 +157,8 @@ class ListeningRecord:
         if now - self._configured_at < CONNECT_SECONDS:
             return []
         names = ", ".join(sorted(plugins))
-        reason = "its workers may not open the socket (its error log: 13: Permission denied)"
-        advice = f"if it has proxied requests, {reason}; set socket_group to the group of Kong's workers"
+        reason = "its kong.conf names another socket, or its workers may not open this one (its error log says which)"
+        advice = f"if it has proxied requests, {reason}; for the second, set socket_group to the group of its workers"
         return [f"Kong has the plugin {names} and has not connected to {self._socket}: {advice}"]
 
     def _load(self) -> None:

@@ -33,6 +33,14 @@ def test_with_one_set_no_other_caller_is(sent: str | None) -> None:
     assert TOKEN not in str(refused.value)
 
 
+def test_a_wrong_token_is_refused_where_none_is_needed() -> None:
+    access = Access(TOKEN)
+    assert not access.admit("open", Caller())
+    assert access.admit("open", Caller(token=TOKEN))
+    with pytest.raises(TokenNeeded, match="the admin token is wrong"):
+        access.admit("open", Caller(token=TOKEN + "x"))
+
+
 def test_tokens_are_compared_in_constant_time(monkeypatch: pytest.MonkeyPatch) -> None:
     compared: list[tuple[bytes, bytes]] = []
 
