@@ -87,7 +87,7 @@ class World:
         """Yield the data of every event in the store."""
         offset: str | None = None
         while True:
-            page = store_file.deliveries(self.data, None, None, 1000, offset)
+            page = store_file.deliveries(self.data, None, {}, 1000, offset)
             for delivery in page["data"]:
                 yield store_file.delivery(self.data, delivery["id"])["data"]
             offset = page["offset"]
