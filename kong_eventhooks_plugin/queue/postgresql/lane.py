@@ -258,8 +258,8 @@ class Lane(Generic[T]):
                 return None
             raise ours from error
         self._unknown = None
-        now, *_, written = rows[-1][:OF_CALL]
-        if written:
+        now, *_, kept = rows[-1][:OF_CALL]
+        if kept:
             self._committed = self._number
         self._clock.note(now)
         return call.answer(rows, self._hooks)

@@ -64,7 +64,7 @@ CREATE FUNCTION write(
   _fired_lease float8[]       -- seconds; NULL: nobody's yet
 ) RETURNS TABLE (
   now float8, settled integer[], accepted integer[], dropped boolean, -- dropped: an answer's body found no room
-  written boolean, hook integer, source text, attempts integer, created_at float8, due_at float8, suppressed bigint,
+  kept boolean, hook integer, source text, attempts integer, created_at float8, due_at float8, suppressed bigint,
   suppressed_since float8, unread bigint, trace text, id text, event_source text, event text, data bytea, "time" float8,
   scope bytea
 ) LANGUAGE plpgsql
@@ -85,6 +85,10 @@ DECLARE
   _dropped boolean := false;
   _n bigint[];
 BEGIN
+  IF _settled_at IS NULL AND _id IS NULL AND _spool IS NULL THEN
+    -- Claims alone: nobody waits until they are on disk. One that a crash takes back is due again.
+    PERFORM set_config('synchronous_commit', 'off', true);
+  END IF;
   IF _settled_at IS NOT NULL THEN
     FOR _i IN 2 .. cardinality(_settled_at) LOOP
       IF _settled_at[_i] = _settled_at[_i - 1] THEN
@@ -244,9 +248,10 @@ BEGIN
     END IF;
   END IF;
 
+  -- A crash may take back a claim, and what has written nothing: neither says how much the store must have.
+  kept := _settled <> '{}' OR _spool IS NOT NULL OR _id IS NOT NULL;
   -- A transaction that has written nothing has no number: whether it was committed is the same to everybody.
-  written := _claimed OR _settled <> '{}' OR _spool IS NOT NULL OR _id IS NOT NULL;
-  IF written THEN
+  IF kept OR _claimed THEN
     UPDATE writers AS w SET
       transactions = _transaction, seen_at = _now, delivered = w.delivered + _delivered, dead = w.dead + _dead,
       idle = w.idle + _idle, answer_bytes = w.answer_bytes + _answers

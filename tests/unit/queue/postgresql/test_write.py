@@ -62,6 +62,54 @@ async def test_a_claim_that_finds_nothing_writes_nothing(
         await connection.close()
 
 
+@pytest.mark.parametrize(
+    ("given", "waits"), [({"_claim_hook": [1]}, "off"), ({"_settled_at": [1]}, "on"), ({"_spool": "s"}, "on")]
+)
+async def test_a_claim_alone_waits_for_no_disk(
+    opened: Opener, postgres_store: str, given: dict[str, object], waits: str
+) -> None:
+    durable = {"search_path": SCHEMA, "synchronous_commit": "on"}
+    connection = await asyncpg.connect(postgres_store, server_settings=durable)
+    try:
+        async with opened() as queue:
+            await queue.offer(offer(1))
+            writer = await connection.fetchrow("SELECT n, opened_at FROM writers WHERE transactions > 0")
+            wanted = {
+                "_writer": writer["n"], "_opened_at": writer["opened_at"], "_transaction": 9, "_claim_most": [1],
+                "_claim_seconds": [60.0], "_settled_event": ["e"], "_settled_hook": [1], "_state": ["delivered"],
+                "_size": [0], "_before": 0, "_last": 1, **given,
+            }  # fmt: skip
+            names = await connection.fetchval("SELECT proargnames[:pronargs] FROM pg_proc WHERE proname = 'write'")
+            places = ", ".join(f"${place}" for place, _ in enumerate(names, 1))
+            async with connection.transaction():
+                await connection.fetch(f"SELECT write({places})", *(wanted.get(name) for name in names))
+                assert await connection.fetchval("SHOW synchronous_commit") == waits
+    finally:
+        await connection.close()
+
+
+async def test_a_claim_that_a_crash_takes_back_is_due_again(
+    opened: Opener, proxy: Proxy, postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    went_back: list[GroupCommit] = []
+    monkeypatch.setattr(GroupCommit, "store_went_back", lambda self: went_back.append(self))
+    connection = await asyncpg.connect(postgres_store, server_settings={"search_path": SCHEMA})
+    try:
+        async with opened(proxy.url) as queue:
+            await queue.offer(offer(1))
+            [claimed] = await queue.claim("h", 10, 60)
+            # As after a crash: the offer was on disk.
+            await connection.execute("UPDATE deliveries SET state = 'pending', lease = NULL, lease_until = NULL")
+            await connection.execute("UPDATE writers SET transactions = transactions - 1 WHERE transactions > 1")
+            proxy.close_all()
+            assert await queue.claim("h", 10, 60) == [claimed]
+            assert went_back == []
+            await queue.settle([delivered(claimed.id)])
+            assert (await queue.stats()).depth["delivered"] == 1
+    finally:
+        await connection.close()
+
+
 async def test_a_settlement_whose_id_means_two_deliveries_ends_one(opened: Opener) -> None:
     async with opened() as queue:
         for event_id, hook_id in (("x_b", "c"), ("x", "b_c")):
