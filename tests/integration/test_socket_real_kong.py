@@ -30,7 +30,7 @@ def test_a_kong_whose_workers_may_not_open_the_socket_is_an_error(
 
     [error] = until(errors, "the sidecar says so", seconds=100)
     assert error.startswith(f"Kong has the plugin event-hooks and has not connected to {sidecar.socket_path}")
-    assert "set socket_group to the group of Kong's workers" in error
+    assert "set socket_group to the group of its workers" in error
 
 
 def test_a_kong_that_connects_is_none(kong: Kong, sidecar: Sidecar) -> None:
