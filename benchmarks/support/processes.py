@@ -20,8 +20,11 @@ def cpu_seconds(pids: Iterable[int]) -> dict[int, float]:
 
 
 def children(pid: int) -> list[int]:
-    """Return the ids of a process's children."""
-    return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Return the ids of a process's children; one that has ended meanwhile has none."""
+    try:
+        return [int(word) for word in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    except OSError:
+        return []
 
 
 def processes(pid: int) -> list[int]:
