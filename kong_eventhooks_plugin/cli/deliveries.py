@@ -13,7 +13,7 @@ from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options
 from kong_eventhooks_plugin.cli.delivery_ids import short_ids, whole_id
 from kong_eventhooks_plugin.cli.group import Group
-from kong_eventhooks_plugin.cli.options import output_option
+from kong_eventhooks_plugin.cli.options import output_option, page_options
 from kong_eventhooks_plugin.cli.printing import name_or_id, pretty, printable, table, when
 from kong_eventhooks_plugin.model.delivery import State
 
@@ -35,8 +35,7 @@ def command() -> None:
 @click.option("--source", help="Only of this source.")
 @click.option("--since", metavar="TIME", help="Only those created then or later: 2026-01-31T12:00:00Z.")
 @click.option("--until", metavar="TIME", help="Only those created before.")
-@click.option("--size", type=click.IntRange(1, 1000), default=50, show_default=True, help="At most so many.")
-@click.option("--offset", help="Go on where the last page ended.")
+@page_options(50)
 @api_or_file_options
 @output_option
 def list_deliveries(

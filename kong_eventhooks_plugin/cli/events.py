@@ -12,7 +12,7 @@ from kong_eventhooks_plugin.api.client.rest import ApiTarget, Unreachable
 from kong_eventhooks_plugin.api.client.sse import Message
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, fields_options
 from kong_eventhooks_plugin.cli.group import Group
-from kong_eventhooks_plugin.cli.options import Command, output_option
+from kong_eventhooks_plugin.cli.options import Command, output_option, page_options
 from kong_eventhooks_plugin.cli.printing import json_line, name_or_id, pretty, printable, when
 
 RECONNECT_SECONDS: Final = 2.0
@@ -42,8 +42,7 @@ def _which_events(command: Command) -> Command:
 @_which_events
 @click.option("--since", metavar="TIME", help="Only those accepted then or later: 2026-01-31T12:00:00Z.")
 @click.option("--until", metavar="TIME", help="Only those accepted before.")
-@click.option("--size", type=click.IntRange(1, 1000), default=20, show_default=True, help="At most so many.")
-@click.option("--offset", help="Go on where the last page ended.")
+@page_options(20)
 @api_options
 @output_option
 def list_events(target: ApiTarget, hook: str | None, *, as_json: bool, **wanted: Any) -> None:

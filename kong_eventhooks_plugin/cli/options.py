@@ -99,3 +99,14 @@ def output_option(command: Command) -> Command:
         return command(*arguments, as_json=output == "json", **named)
 
     return with_output
+
+
+def page_options(size: int) -> Callable[[Command], Command]:
+    """Return what adds ``--size``, with this default, and ``--offset``."""
+
+    def add(command: Command) -> Command:
+        command = click.option("--offset", help="Go on where the last page ended.")(command)
+        sizes = click.IntRange(1, 1000)
+        return click.option("--size", type=sizes, default=size, show_default=True, help="At most so many.")(command)
+
+    return add
