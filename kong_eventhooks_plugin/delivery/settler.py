@@ -1,5 +1,8 @@
 """Writes outcomes to the queue, many in one transaction, and where that can be in one that accepts or claims.
 
+One batch is under way at a time, and the next one begins with its end: callbacks, because a task for each costs more
+than what is written. ``write`` is a task, for what is seldom: a batch that failed, and endpoints' health.
+
 Limits: ``unsettled`` outcomes wait; past it ``full`` is True and the worker starts no attempt. Endpoints' health
 waits beside them, one value a hook. While the store fails, all of it waits and is retried after ``store_pause``;
 a lease that expires meanwhile means a second delivery with the same id.
@@ -30,6 +33,9 @@ class Settler:
         self._wait = wait
         self._on_flush = on_flush
         self._settlements: list[Settlement] = []
+        self._under_way = False
+        self._failure: BaseException | None = None
+        """Why the batch that is under way was not written; ``write`` goes on with it."""
         self._health: dict[str, EndpointHealth] = {}
         self._prompt = False
         self._something = asyncio.Event()
@@ -39,15 +45,18 @@ class Settler:
     def settle(self, settlement: Settlement, *, prompt: bool = False) -> None:
         """Write it with the next transaction; ``prompt``: something waits for it."""
         self._settlements.append(settlement)
-        self._woken()
-        if prompt:
-            self._prompt = True
+        self._nothing.clear()
+        self._prompt |= prompt
+        if not self._under_way:
+            self._begin()
+        elif prompt:
             self._queue.hurry()
 
     def save_health(self, health: EndpointHealth) -> None:
         """Write an endpoint's health later; only the last value counts."""
         self._health[health.hook_id] = health
-        self._woken()
+        self._nothing.clear()
+        self._something.set()
 
     @property
     def full(self) -> bool:
@@ -58,45 +67,71 @@ class Settler:
     def busy(self) -> bool:
         return bool(self._settlements or self._health)
 
-    async def write(self) -> None:
-        while True:
-            await self._something.wait()
-            try:
-                await self._write_batch()
-            except QueueError as error:
-                log.warning("outcomes_write_failed", error=type(error).__name__)
-                await pause(self._wait, self._clock, self._limits.store_pause)
-            self._on_flush()
-            if not self.busy:
-                self._something.clear()
-                self._nothing.set()
-
     async def flush(self, until: float) -> bool:
         """Wait until all is written, at most until then (Unix seconds); return whether it is."""
         await self._wait(self._nothing, until)
         return self._nothing.is_set()
 
-    async def _write_batch(self) -> None:
-        if self._settlements:
-            del self._settlements[: await self._settle()]
-        for hook_id, health in list(self._health.items()):
-            await self._queue.save_endpoint(health)
-            if self._health.get(hook_id) is health:
-                del self._health[hook_id]
+    def _begin(self) -> None:
+        self._under_way = True
+        prompt, self._prompt = self._prompt, False
+        try:
+            self._queue.settle_soon(self._first, prompt=prompt).add_done_callback(self._ended)
+        except QueueError as error:
+            self._failed(error)
 
     def _first(self) -> list[Settlement]:
         return self._settlements[: self._limits.settle_batch]
 
-    async def _settle(self) -> int:
-        """Settle the first batch and return its size; one that the engine cannot settle must not stop the others."""
+    def _ended(self, batch: "asyncio.Future[int]") -> None:
         try:
-            prompt, self._prompt = self._prompt, False
-            return await self._queue.settle_soon(self._first, prompt=prompt)
-        except StoreUnavailable:
-            raise
-        except Exception:
-            batch = self._first()
-            log.exception("settlement_failed", deliveries=len(batch))
+            count = batch.result()
+        except BaseException as error:  # noqa: BLE001  # one that was lost here would end all further batches
+            self._failed(error)
+        else:
+            self._written(count)
+
+    def _failed(self, error: BaseException) -> None:
+        self._failure = error
+        self._something.set()
+
+    def _written(self, count: int) -> None:
+        del self._settlements[:count]
+        self._failure = None
+        self._under_way = False
+        if self._settlements:
+            self._begin()
+        self._check_nothing()
+        self._on_flush()
+
+    def _check_nothing(self) -> None:
+        if not self.busy:
+            self._nothing.set()
+
+    async def write(self) -> None:
+        """Go on with a batch that failed, and write endpoints' health."""
+        while True:
+            await self._something.wait()
+            try:
+                if self._failure is not None:
+                    await self._settle_apart(self._failure)
+                await self._write_health()
+            except QueueError as error:
+                log.warning("outcomes_write_failed", error=type(error).__name__)
+                await pause(self._wait, self._clock, self._limits.store_pause)
+                if self._failure is not None:
+                    self._failure = None
+                    self._begin()
+            if self._failure is None and not self._health:
+                self._something.clear()
+            self._check_nothing()
+
+    async def _settle_apart(self, failure: BaseException) -> None:
+        """Settle the first batch one by one: what the engine cannot settle must not stop the others."""
+        if isinstance(failure, StoreUnavailable):
+            raise failure
+        batch = self._first()
+        log.error("settlement_failed", deliveries=len(batch), exc_info=failure)
         for settlement in batch:
             try:
                 await self._queue.settle([settlement])
@@ -104,8 +139,10 @@ class Settler:
                 raise
             except Exception:
                 log.exception("outcome_dropped", delivery_id=settlement.delivery_id)
-        return len(batch)
+        self._written(len(batch))
 
-    def _woken(self) -> None:
-        self._something.set()
-        self._nothing.clear()
+    async def _write_health(self) -> None:
+        for hook_id, health in list(self._health.items()):
+            await self._queue.save_endpoint(health)
+            if self._health.get(hook_id) is health:
+                del self._health[hook_id]

@@ -293,8 +293,8 @@ class Queue(Acceptor, Definitions, Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together."""
 
-    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
-        """Settle what ``waiting`` returns when the next transaction begins, within 50 ms; return how many those were.
+    def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> "Future[int]":
+        """Settle what ``waiting`` returns when the next transaction begins, within 50 ms; the result is how many.
 
         So they share the transaction of offers or a claim where there is one; ``prompt``: it begins at once.
         ``waiting`` may be called again where the transaction is repeated; only the last call counts.

@@ -269,11 +269,15 @@ class MemoryQueue:
     def hurry(self) -> None:
         """Nothing waits."""
 
-    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+    def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> asyncio.Future[int]:
         """Settle at once."""
-        settlements = waiting()
-        await self.settle(settlements)
-        return len(settlements)
+
+        async def settle() -> int:
+            settlements = waiting()
+            await self.settle(settlements)
+            return len(settlements)
+
+        return asyncio.ensure_future(settle())
 
     def lease_to(self, taker: Taker) -> None:
         """Lease new deliveries to ``taker``."""

@@ -175,12 +175,14 @@ class PostgresQueue:
             raise QueueError("a settlement ends a lease; it cannot make one")
         await self._group().settle(lambda: [self._in_store_time(settlement) for settlement in settlements])
 
-    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+    def settle_soon(
+        self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False
+    ) -> "asyncio.Future[int]":
         def collect() -> list[Settlement]:
             return [self._in_store_time(settlement) for settlement in waiting()]
 
         group = self._group()
-        return await (group.settle(collect) if prompt else group.settle_soon(collect))
+        return group.settle(collect) if prompt else group.settle_soon(collect)
 
     def hurry(self) -> None:
         if self._group_commit is not None:

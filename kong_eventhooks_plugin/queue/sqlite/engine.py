@@ -144,14 +144,16 @@ class SqliteQueue:
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         await self._writer().submit(partial(settling.settle, settlements=settlements), yields=True)
 
-    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> int:
+    def settle_soon(
+        self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False
+    ) -> "asyncio.Future[int]":
         def settle(counters: Counters) -> int:
             settlements = waiting()
             settling.settle(counters, settlements)
             return len(settlements)
 
         writer = self._writer()
-        return await (writer.submit(settle, yields=True) if prompt else writer.submit_soon(settle))
+        return writer.submit(settle, yields=True) if prompt else writer.submit_soon(settle)
 
     def hurry(self) -> None:
         if self._group_commit is not None:

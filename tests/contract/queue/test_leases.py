@@ -60,7 +60,7 @@ async def test_a_settlement_that_can_wait_is_written_all_the_same(queue: Queue) 
         await queue.offer(offer(key))
     ids = await claimed(queue)
     waiting = [delivered(ids[0])]
-    settling = asyncio.ensure_future(queue.settle_soon(lambda: [*waiting]))
+    settling = queue.settle_soon(lambda: [*waiting])
     await asyncio.sleep(0)
     await queue.offer(offer("next"))
     assert await settling == 1

@@ -20,6 +20,7 @@ class Store:
         self.gate = asyncio.Event()
         self.gate.set()
         self.poison: dict[str, Exception] = {}
+        self.closed = False
 
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         await self.gate.wait()
@@ -28,10 +29,16 @@ class Store:
                 raise self.poison[settlement.delivery_id]
         self.batches.append([settlement.delivery_id for settlement in settlements])
 
-    async def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool) -> int:
-        settlements = waiting()
-        await self.settle(settlements)
-        return len(settlements)
+    def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool) -> asyncio.Future[int]:
+        if self.closed:
+            raise StoreUnavailable("closed")
+
+        async def settle() -> int:
+            settlements = waiting()
+            await self.settle(settlements)
+            return len(settlements)
+
+        return asyncio.ensure_future(settle())
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
         self.health.append(health)
@@ -107,6 +114,18 @@ async def test_a_store_that_is_away_is_asked_again(settler: Settler, store: Stor
     time.advance(1)
     assert await settler.flush(time() + 5)
     assert (store.batches, store.health) == ([["a"]], [EndpointHealth("h", 2.0)])
+
+
+async def test_a_store_that_takes_nothing_is_asked_again(settler: Settler, store: Store, time: FakeTime) -> None:
+    store.closed = True
+    settler.settle(settlement("a"))
+    for _ in range(5):
+        await asyncio.sleep(0)
+    store.closed = False
+    settler.settle(settlement("b"))
+    time.advance(1)
+    assert await settler.flush(time() + 5)
+    assert store.batches == [["a", "b"]]
 
 
 async def test_waiting_for_it_has_an_end(settler: Settler, store: Store, time: FakeTime) -> None:

@@ -70,13 +70,13 @@ async def test_a_settlement_that_can_wait_shares_the_next_commit(
     await queue.claim("h", 1, 60)
     disk.commits = 0
     waiting = []
-    settling = asyncio.ensure_future(queue.settle_soon(lambda: waiting))
+    settling = queue.settle_soon(lambda: waiting)
     await rounds()
     assert disk.commits == 0
     waiting.append(delivered(id_of("before")))
     await queue.offer(offer("next"))
     assert (await settling, disk.commits) == (1, 1)
-    settling = asyncio.ensure_future(queue.settle_soon(list))
+    settling = queue.settle_soon(list)
     await rounds()
     await queue.close()
     assert await settling == 0, "closing waits for it, and it for nothing"
@@ -91,7 +91,7 @@ async def test_counters_that_end_as_they_were_are_not_written(
     await queue.offer(offer("a"))
     await queue.claim("h", 1, 60)
     queue._group_commit._connection.set_trace_callback(statements.append)
-    settling = asyncio.ensure_future(queue.settle_soon(lambda: [delivered(id_of("a"))]))
+    settling = queue.settle_soon(lambda: [delivered(id_of("a"))])
     await rounds()
     await queue.offer(offer("b"))
     assert await settling == 1
