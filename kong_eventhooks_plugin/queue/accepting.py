@@ -6,7 +6,7 @@ The engine brings what is there: which events are known, what the limits count, 
 from asyncio import Future
 from collections import deque
 from collections.abc import Callable, Collection, Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.suppression import SuppressionSlot, decide_suppression
@@ -15,6 +15,8 @@ from kong_eventhooks_plugin.queue.hook_counters import HookCounters
 from kong_eventhooks_plugin.queue.limits import BATCH, BATCH_DELIVERIES
 from kong_eventhooks_plugin.queue.rows import encode
 from kong_eventhooks_plugin.queue.waiter import Waiter
+
+T = TypeVar("T")
 
 Key = tuple[int, str, str, bytes]
 """A slot's: hook's number, source and event as the hook names them, slot."""
@@ -48,6 +50,11 @@ class Offered(Waiter[Receipt]):
         self.offer = offer
         self.data = data
         self.scope = scope
+
+
+def first(waiting: deque[T]) -> list[T]:
+    """Take the operations of the next transaction."""
+    return [waiting.popleft() for _ in range(min(len(waiting), BATCH))] if waiting else []
 
 
 def first_offers(waiting: deque[Offered]) -> list[Offered]:

@@ -8,7 +8,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from queue import SimpleQueue
-from typing import TypeVar
+from typing import Any, TypeVar
 
 T = TypeVar("T")
 
@@ -20,14 +20,14 @@ class CallThread:
 
     def __init__(self, name: str, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
-        self._calls: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
+        self._calls: SimpleQueue[tuple[Callable[[], Any], Then[Any]] | None] = SimpleQueue()
         # A daemon: a disk that never answers must not keep the process from exiting.
         self._thread = threading.Thread(target=self._work, name=name, daemon=True)
         self._thread.start()
 
     def run(self, call: Callable[[], T], then: Then[T]) -> None:
         """Run ``call`` in the thread, then ``then(result, error)`` on the loop."""
-        self._calls.put(lambda: self._deliver(call, then))
+        self._calls.put((call, then))
 
     def call(self, call: Callable[[], T]) -> "asyncio.Future[T]":
         """Run ``call`` in the thread; the future has its result or its exception."""
@@ -53,8 +53,9 @@ class CallThread:
         self._thread.join(seconds)
 
     def _work(self) -> None:
-        while (call := self._calls.get()) is not None:
-            call()
+        while (asked := self._calls.get()) is not None:
+            self._deliver(*asked)
+            del asked  # what it holds can be large, and the next call far
 
     def _deliver(self, call: Callable[[], T], then: Then[T]) -> None:
         result: T | None = None

@@ -1,7 +1,7 @@
 """Group commit: offers, settlements and claims that wait share the next transaction, and are answered after its commit.
 
-One transaction at a time; while it runs the next one collects. Settlements can wait for one, for at most
-``SETTLED_WITHIN`` seconds. A transaction is one call (``write``); only offers that have a rule, or are near a limit,
+One transaction at a time; while it runs the next one collects. Settlements can wait for one for a while
+(``queue.patience``). A transaction is one call (``write``); only offers that have a rule, or are near a limit,
 have one of their own, behind it (``accept``). Limits (``queue.limits``), and what happens past them:
 
 - A transaction has at most ``BATCH`` offers of ``BATCH_DELIVERIES``, ``BATCH`` calls that settle, and one claim of each
@@ -22,17 +22,18 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Sequence, Sized
 from collections.abc import Set as AbstractSet
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable, StoreWentBack
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.queue.accepting import Offered, first_offers
+from kong_eventhooks_plugin.queue.accepting import Offered, first, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Receipt, Settlement, Taker
 from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
+from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
 from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling, releases
 from kong_eventhooks_plugin.queue.postgresql.lane import Lane
@@ -42,8 +43,6 @@ from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare,
 from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
 
 T = TypeVar("T")
-
-SETTLED_WITHIN: Final = 0.02
 
 log = structlog.get_logger()
 
@@ -71,8 +70,7 @@ class GroupCommit:
         self._offers: deque[Offered] = deque()
         self._settling: deque[Settling] = deque()
         self._claiming: deque[Claiming] = deque()
-        self._patient: deque[Settling] = deque()
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Patience[Settling] = Patience(asyncio.get_running_loop(), self.hurry)
         self._yielded = 0
         self._alone = False
         self._ours: dict[str, Receipt] = {}
@@ -104,17 +102,15 @@ class GroupCommit:
         return future
 
     def settle_soon(self, collect: Callable[[], Sequence[Settlement]]) -> "asyncio.Future[int]":
-        """Settle with the next transaction, which is begun for it only after ``SETTLED_WITHIN``."""
-        loop = asyncio.get_running_loop()
-        future: asyncio.Future[int] = loop.create_future()
-        self._append(self._patient, Settling(collect, future))
-        if self._patience is None:
-            self._patience = loop.call_later(SETTLED_WITHIN, self.hurry)
+        """Settle with the next transaction, which is begun for it only after a while."""
+        self._check_room(self._patience.waiting)
+        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        self._patience.add(Settling(collect, future))
         return future
 
     def hurry(self) -> None:
         """Begin the transaction that ``settle_soon`` waits for."""
-        self._end_patience()
+        self._settling.extend(self._patience.take())
         if self._settling:
             self._start()
 
@@ -161,20 +157,13 @@ class GroupCommit:
         await self._lane.close()
 
     def _submit(self, queue: deque[T], operation: T) -> None:
-        self._append(queue, operation)
+        self._check_room(queue)
+        queue.append(operation)
         self._start()
 
-    def _append(self, queue: deque[T], operation: T) -> None:
+    def _check_room(self, queue: Sized) -> None:
         if len(queue) >= WAITING:
             raise StoreUnavailable(f"{self._name}: {WAITING} operations wait already")
-        queue.append(operation)
-
-    def _end_patience(self) -> None:
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
-        self._settling.extend(self._patient)
-        self._patient.clear()
 
     def _start(self) -> None:
         """Begin to commit in the loop's next iteration: the transaction has all that this iteration offers."""
@@ -207,8 +196,8 @@ class GroupCommit:
             self._yielded += 1
             return Batch(first_offers(self._offers))
         self._yielded = 0
-        self._end_patience()
-        settling = _first(self._settling)
+        self._settling.extend(self._patience.take())
+        settling = first(self._settling)
         for one in settling:
             one.take(self._released)
         return Batch(first_offers(self._offers), settling, self._one_claim_of_each())
@@ -335,7 +324,3 @@ class GroupCommit:
         except Exception:
             # Its error must not keep the next transaction from starting.
             log.exception("work_listener_failed", hook_id=hook_id)
-
-
-def _first(queue: "deque[T]") -> list[T]:
-    return [queue.popleft() for _ in range(min(len(queue), BATCH))]

@@ -1,7 +1,7 @@
 """Group commit: everything that writes shares the next transaction, and is answered after its commit.
 
-One transaction at a time. Settlements can wait for the next one, for at most ``SETTLED_WITHIN`` seconds: a commit costs
-more than what is in it. While a COMMIT waits for the disk in the store's thread, new operations collect; they are
+One transaction at a time. Settlements can wait for the next one for a while (``queue.patience``): a commit costs more
+than what is in it. While a COMMIT waits for the disk in the store's thread, new operations collect; they are
 the next transaction. Statements run on the loop's thread, what may block does not (the package's docstring says why).
 
 Limits (``queue.limits``), and what happens past them:
@@ -36,9 +36,10 @@ import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Delivery
-from kong_eventhooks_plugin.queue.accepting import Offered, first_offers
+from kong_eventhooks_plugin.queue.accepting import Offered, first, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Taker
 from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
+from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
@@ -49,7 +50,6 @@ from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
 
-SETTLED_WITHIN = 0.02
 LOCK_MILLISECONDS = 250
 LOCK_LOG_SECONDS = 5.0
 
@@ -157,6 +157,7 @@ class GroupCommit:
         self._connection = connection
         self._counters = counters
         self._execute = counters.cursor.execute
+        self._commit = partial(self._execute, "COMMIT")
         self._path = path
         self._clock = clock
         self._wake = wake
@@ -169,8 +170,7 @@ class GroupCommit:
         self._yielded = 0
         self._heavy: deque[WriteOperation[Any]] = deque()
         self._heavy_next = False
-        self._patient: deque[WriteOperation[Any]] = deque()
-        self._patience: asyncio.TimerHandle | None = None
+        self._patience: Patience[WriteOperation[Any]] = Patience(self._loop, self.hurry)
         self._busy = False
         self._failing: str | None = None
         self._failed_at = 0.0
@@ -197,34 +197,26 @@ class GroupCommit:
         One that ``yields``, and a heavy one, wait while offers are behind.
         """
         queue = self._heavy if heavy else self._yielding if yields else self._operations
-        if len(queue) >= WAITING:
-            raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
-        future: asyncio.Future[T] = self._loop.create_future()
-        queue.append(WriteOperation(run, future))
+        operation = self._operation(run, queue)
+        queue.append(operation)
         if not self._busy:
             self._start()
-        return future
+        return operation.future
 
     def submit_soon(self, run: Callable[[Counters], T]) -> "asyncio.Future[T]":
-        """Put an operation into the next transaction, which is begun for it only after ``SETTLED_WITHIN``."""
-        if len(self._patient) >= WAITING:
+        """Put an operation into the next transaction, which is begun for it only after a while."""
+        operation = self._operation(run, self._patience.waiting)
+        self._patience.add(operation)
+        return operation.future
+
+    def _operation(self, run: Callable[[Counters], T], queue: deque[WriteOperation[Any]]) -> WriteOperation[T]:
+        if len(queue) >= WAITING:
             raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
-        future: asyncio.Future[T] = self._loop.create_future()
-        self._patient.append(WriteOperation(run, future))
-        if self._patience is None:
-            self._patience = self._loop.call_later(SETTLED_WITHIN, self._patience_ended)
-        return future
+        return WriteOperation(run, self._loop.create_future())
 
     def hurry(self) -> None:
         """Begin the transaction that ``submit_soon`` waits for."""
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience_ended()
-
-    def _patience_ended(self) -> None:
-        self._patience = None
-        self._yielding.extend(self._patient)
-        self._patient.clear()
+        self._yielding.extend(self._patience.take())
         if self._yielding and not self._busy:
             self._start()
 
@@ -280,17 +272,21 @@ class GroupCommit:
             return
         batch = self._current = self._take()
         if batch is None:
-            self._busy = False
-            self._idle.set()
+            self._rest()
         else:
             self._began_at = time.monotonic()
             self._begin(batch)
+
+    def _rest(self) -> None:
+        self._busy = False
+        self._current = None
+        self._idle.set()
 
     def _take(self) -> Batch | None:
         """Return the next transaction's operations; offers first; heavy ones and others alternate."""
         if len(self._offers) > BATCH and (self._yielding or self._heavy) and self._yielded < YIELDS:
             self._yielded += 1
-            return Batch(_first(self._operations), first_offers(self._offers), taker=self.taker)
+            return Batch(first(self._operations), first_offers(self._offers), taker=self.taker)
         self._yielded = 0
         light = bool(self._operations or self._yielding or self._offers)
         if self._heavy and (self._heavy_next or not light):
@@ -299,11 +295,8 @@ class GroupCommit:
         self._heavy_next = True
         if not light:
             return None
-        if self._patience is not None:
-            self._patience.cancel()
-            self._patience = None
         # Settlements before claims: what they postpone may be due.
-        others = _first(self._operations) + _first(self._patient) + _first(self._yielding)
+        others = first(self._operations) + first(self._patience.waiting) + first(self._yielding)
         return Batch(others, first_offers(self._offers), taker=self.taker)
 
     def _begin(self, batch: Batch) -> None:
@@ -325,9 +318,9 @@ class GroupCommit:
         if error is None:
             error = self._attempt(batch)
         if error is None:
-            self._thread.run(self._commit, lambda _, error: self._ended(batch, error))
+            self._thread.run(self._commit, partial(self._ended, batch))
         else:
-            self._ended(batch, error)
+            self._ended(batch, None, error)
 
     def _run_in_thread(self, batch: Batch, error: Exception | None) -> None:
         def attempt_and_commit() -> None:
@@ -337,9 +330,9 @@ class GroupCommit:
             self._commit()
 
         if error is None:
-            self._thread.run(attempt_and_commit, lambda _, error: self._ended(batch, error))
+            self._thread.run(attempt_and_commit, partial(self._ended, batch))
         else:
-            self._ended(batch, error)
+            self._ended(batch, None, error)
 
     def _attempt(self, batch: Batch) -> Exception | None:
         self._changes = self._connection.total_changes
@@ -350,7 +343,7 @@ class GroupCommit:
             return error
         return None
 
-    def _ended(self, batch: Batch, error: Exception | None) -> None:
+    def _ended(self, batch: Batch, _: object, error: Exception | None) -> None:
         """Answer a transaction that was committed or has failed. The connection is the loop's again."""
         if error is not None and not batch.apart and self._connection.in_transaction and not batch.heavy:
             # One operation alone may be wrong: run each apart.
@@ -392,7 +385,10 @@ class GroupCommit:
     def _continue(self, batch: Batch) -> None:
         """Go on with the next transaction, after the callers of this one have run."""
         self.waiting -= len(batch.offers)
-        self._loop.call_soon(self._next)
+        if self._offers or self._operations or self._yielding or self._heavy or self._checkpoints.wants_pause:
+            self._loop.call_soon(self._next)
+        else:
+            self._rest()
 
     def _roll_back(self) -> None:
         self._counters.forget()
@@ -402,9 +398,6 @@ class GroupCommit:
             except sqlite3.Error as error:
                 # Seen with failing disks; the next BEGIN shows whether the connection still works.
                 log.warning("store_rollback_failed", file=str(self._path), error=str(error))
-
-    def _commit(self) -> None:
-        self._execute("COMMIT")
 
     def _wait_for_lock(self) -> None:
         """Begin a transaction, in the thread, when the other process releases its lock."""
@@ -433,7 +426,3 @@ class GroupCommit:
         if self._closing:
             self._execute("ROLLBACK")
         return not self._closing
-
-
-def _first(queue: "deque[T]") -> list[T]:
-    return [queue.popleft() for _ in range(min(len(queue), BATCH))] if queue else []

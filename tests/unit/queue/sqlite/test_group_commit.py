@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kong_eventhooks_plugin.queue import accepting
+from kong_eventhooks_plugin.queue import accepting, patience
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
@@ -65,7 +65,7 @@ async def test_offers_that_match_many_hooks_are_several_transactions(
 async def test_a_settlement_that_can_wait_shares_the_next_commit(
     queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "SETTLED_WITHIN", 60.0)
+    monkeypatch.setattr(patience, "SETTLED_WITHIN", 60.0)
     await queue.offer(offer("before"))
     await queue.claim("h", 1, 60)
     disk.commits = 0
@@ -85,7 +85,7 @@ async def test_a_settlement_that_can_wait_shares_the_next_commit(
 async def test_counters_that_end_as_they_were_are_not_written(
     queue: SqliteQueue, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "SETTLED_WITHIN", 60.0)
+    monkeypatch.setattr(patience, "SETTLED_WITHIN", 60.0)
     assert queue._group_commit is not None
     statements: list[str] = []
     await queue.offer(offer("a"))
