@@ -13,9 +13,6 @@ have one of their own, behind it (``accept``). Limits (``queue.limits``), and wh
 
 Where a value of one operation is refused, the batch is run again, each operation in a transaction of its own: it fails
 none of the others. An error of the store fails the operations of this transaction; the next one tries again.
-
-``error`` reports a transaction that has run for ``STALLED_SECONDS``, and an error of the store until a transaction has
-been committed, or for ``FAILING_SECONDS``.
 """
 
 import asyncio
@@ -32,7 +29,8 @@ from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnav
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered, first, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Receipt, Settlement, Taker
-from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
+from kong_eventhooks_plugin.queue.hand_over import hand_over
+from kong_eventhooks_plugin.queue.limits import BATCH, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
 from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling, releases
@@ -41,6 +39,7 @@ from kong_eventhooks_plugin.queue.postgresql.leases import Claim, release_forgot
 from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare, Transaction
 from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
+from kong_eventhooks_plugin.queue.store_status import StoreStatus
 
 T = TypeVar("T")
 
@@ -80,9 +79,7 @@ class GroupCommit:
         """The deliveries that callers have leased."""
         self._releasing = False
         self._dropping_answers = False
-        self._failing: str | None = None
-        self._failed_at = 0.0
-        self._began_at: float | None = None
+        self._status = StoreStatus(name, "a transaction has run")
         self._batch = Batch()
         self._task: asyncio.Task[None] | None = None
         self.waiting = 0
@@ -121,10 +118,7 @@ class GroupCommit:
 
     def error(self) -> str | None:
         """Return why nothing can be written now, as far as is known without a write."""
-        now = time.monotonic()
-        if self._began_at is not None and now - self._began_at >= STALLED_SECONDS:
-            return f"{self._name}: a transaction has run for {now - self._began_at:.0f} s"
-        return self._failing if now - self._failed_at < FAILING_SECONDS else None
+        return self._status.error()
 
     def committed_late(self, batch: Any) -> None:
         """Remember the receipts of a transaction whose callers had given up, and release what it leased for them."""
@@ -218,7 +212,7 @@ class GroupCommit:
         if in_steps and (rest := Batch(settling=batch.settling, claiming=batch.claiming)):
             await self._commit(rest)
             batch = Batch(batch.offers)
-        self._began_at = time.monotonic()
+        self._status.began_at = time.monotonic()
         try:
             await (self._accepted(batch) if in_steps else self._written(batch))
         except StoreUnavailable as error:
@@ -236,7 +230,7 @@ class GroupCommit:
             log.exception("store_unavailable", file=self._name)
             self._end(batch, QueueError(f"{self._name}: {type(error).__name__}: {error}"))
         finally:
-            self._began_at = None
+            self._status.began_at = None
 
     async def _commit_apart(self, batch: Batch) -> None:
         """Offers keep their order: after one that the store failed, the others fail too."""
@@ -271,9 +265,8 @@ class GroupCommit:
             self._committed(batch)
 
     def _committed(self, batch: Batch) -> None:
-        if self._failing is not None:
-            self._failing = None
-            log.info("store_recovered", file=self._name)
+        if self._status.failing is not None:
+            self._status.recovered()
         self._held.difference_update(one.delivery_id for one in batch.settlements)
         if self._released:
             said = (releases(one.settlements) | one.released for one in batch.settling)
@@ -299,9 +292,7 @@ class GroupCommit:
         self._dropping_answers = dropped
 
     def _fail(self, batch: Batch, error: StoreUnavailable) -> None:
-        if self._failing is None:
-            log.error("store_unavailable", file=self._name, error=str(error))
-        self._failing, self._failed_at = str(error), time.monotonic()
+        self._status.failed(str(error))
         self._end(batch, error)
 
     def _end(self, batch: Batch, error: EventHooksError | None) -> None:
@@ -311,16 +302,6 @@ class GroupCommit:
             waiting.error = error
             waiting.resolve()
         if error is None:
-            for hook_id, (until, deliveries) in batch.taken.items():
-                self._hand_over(hook_id, deliveries, until)
+            hand_over(self.taker, batch.taken)
             for hook_id in batch.woken:
                 self._wake(hook_id)
-
-    def _hand_over(self, hook_id: str, deliveries: Sequence[Delivery], until: float) -> None:
-        if self.taker is None:
-            return
-        try:
-            self.taker.taken(hook_id, deliveries, until)
-        except Exception:
-            # Its error must not keep the next transaction from starting.
-            log.exception("work_listener_failed", hook_id=hook_id)

@@ -18,9 +18,6 @@ Limits (``queue.limits``), and what happens past them:
 
 An error in one operation fails none of the others: the transaction is rolled back and run again, each operation in a
 savepoint of its own. An error of the store fails the operations of this transaction; the next one tries again.
-
-``error`` reports a transaction that has run for ``STALLED_SECONDS``, and an error of the store for ``FAILING_SECONDS``,
-unless something was written since: a transaction without a change needs no disk.
 """
 
 import asyncio
@@ -35,15 +32,16 @@ from typing import Any, TypeVar
 import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
-from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered, first, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Taker
-from kong_eventhooks_plugin.queue.limits import BATCH, FAILING_SECONDS, STALLED_SECONDS, WAITING, YIELDS
+from kong_eventhooks_plugin.queue.hand_over import hand_over
+from kong_eventhooks_plugin.queue.limits import BATCH, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
+from kong_eventhooks_plugin.queue.store_status import StoreStatus
 from kong_eventhooks_plugin.queue.waiter import Waiter
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
@@ -172,9 +170,7 @@ class GroupCommit:
         self._heavy_next = False
         self._patience: Patience[WriteOperation[Any]] = Patience(self._loop, self.hurry)
         self._busy = False
-        self._failing: str | None = None
-        self._failed_at = 0.0
-        self._began_at = 0.0
+        self._status = StoreStatus(str(path), "has been writing, or waiting for another process's lock,")
         self._changes = 0
         self._closing = False
         self._current: Batch | None = None
@@ -222,11 +218,7 @@ class GroupCommit:
 
     def error(self) -> str | None:
         """Return why nothing can be written now, as far as is known without a write."""
-        now = time.monotonic()
-        under_way = now - self._began_at
-        if self._current is not None and under_way >= STALLED_SECONDS:
-            return f"{self._path}: has been writing, or waiting for another process's lock, for {under_way:.0f} s"
-        return self._failing if now - self._failed_at < FAILING_SECONDS else None
+        return self._status.error()
 
     async def close(self, seconds: float) -> None:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
@@ -274,12 +266,12 @@ class GroupCommit:
         if batch is None:
             self._rest()
         else:
-            self._began_at = time.monotonic()
+            self._status.began_at = time.monotonic()
             self._begin(batch)
 
     def _rest(self) -> None:
         self._busy = False
-        self._current = None
+        self._current = self._status.began_at = None
         self._idle.set()
 
     def _take(self) -> Batch | None:
@@ -354,31 +346,19 @@ class GroupCommit:
         if error is not None:
             self._fail(batch, error)
             return
-        if self._failing is not None and self._connection.total_changes > self._changes:
-            self._failing = None
-            log.info("store_recovered", file=str(self._path))
+        if self._status.failing is not None and self._connection.total_changes > self._changes:
+            self._status.recovered()  # a transaction without a change needs no disk
         self._checkpoints.committed(self._connection.total_changes - self._changes, heavy=batch.heavy)
         batch.resolve()
-        for hook_id, (until, deliveries) in self._counters.take_leased().items():
-            self._hand_over(hook_id, deliveries, until)
+        hand_over(self.taker, self._counters.take_leased())
         for hook_id in self._counters.take_woken():
             self._wake(hook_id)
         self._continue(batch)
 
-    def _hand_over(self, hook_id: str, deliveries: list[Delivery], until: float) -> None:
-        if self.taker is not None:
-            try:
-                self.taker.taken(hook_id, deliveries, until)
-            except Exception:
-                # Its error must not keep the next transaction from starting.
-                log.exception("work_listener_failed", hook_id=hook_id)
-
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._roll_back()
         queue_error = to_queue_error(error, self._path)
-        if self._failing is None:
-            log.error("store_unavailable", file=str(self._path), error=str(queue_error))
-        self._failing, self._failed_at = str(queue_error), time.monotonic()
+        self._status.failed(str(queue_error))
         batch.fail(queue_error)
         self._continue(batch)
 

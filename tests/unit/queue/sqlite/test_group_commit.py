@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from kong_eventhooks_plugin.queue import accepting, patience
+from kong_eventhooks_plugin.queue import accepting, patience, store_status
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
@@ -124,12 +124,12 @@ async def test_what_comes_meanwhile_shares_the_next(queue: SqliteQueue, disk: Sl
 async def test_a_disk_that_does_not_answer_is_told(
     queue: SqliteQueue, disk: SlowDisk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 1e9)
+    monkeypatch.setattr(store_status, "STALLED_SECONDS", 1e9)
     disk.stall()
     waiting = queue.offer(offer(1))
     await rounds()
     assert queue.error() is None, "not at once"
-    monkeypatch.setattr(group_commit, "STALLED_SECONDS", 0.0)
+    monkeypatch.setattr(store_status, "STALLED_SECONDS", 0.0)
     assert "has been writing" in (queue.error() or "")
     disk.go_on()
     await waiting

@@ -164,7 +164,7 @@ async def test_an_old_fault_is_no_news(queue: SqliteQueue, cycle: GroupCommit, m
         with pytest.raises(StoreUnavailable):
             await queue.offer(offer(1))
     assert "disk I/O error" in (queue.error() or "")
-    monkeypatch.setattr("kong_eventhooks_plugin.queue.sqlite.group_commit.FAILING_SECONDS", 0.0)
+    monkeypatch.setattr("kong_eventhooks_plugin.queue.store_status.FAILING_SECONDS", 0.0)
     assert queue.error() is None
 
 
