@@ -249,6 +249,22 @@ class Taker(Protocol):
         """Deliver these, which are committed and leased until then (Unix seconds). Nobody is woken for them."""
 
 
+class SettlementSource(Protocol):
+    """Who has settlements that can wait.
+
+    Its methods are called on the loop; they wait for nothing and raise nothing. One of the last two is called, once,
+    after the transaction's end.
+    """
+
+    def waiting(self) -> Sequence[Settlement]:
+        """Return what to settle now. Called again where the transaction is repeated; only the last call counts."""
+
+    def settled(self, count: int) -> None:
+        """Take note that so many are committed: all that ``waiting`` returned."""
+
+    def not_settled(self, error: Exception) -> None: ...
+
+
 class Acceptor(Protocol):
     """Where events are offered: a queue, or what accepts for one."""
 
@@ -293,11 +309,10 @@ class Queue(Acceptor, Definitions, Protocol):
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         """End leases: state and attempt together."""
 
-    def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> "Future[int]":
-        """Settle what ``waiting`` returns when the next transaction begins, within 50 ms; the result is how many.
+    def settle_soon(self, source: SettlementSource, *, prompt: bool = False) -> None:
+        """Settle what ``source`` has when the next transaction begins, within 50 ms; it is told the end.
 
         So they share the transaction of offers or a claim where there is one; ``prompt``: it begins at once.
-        ``waiting`` may be called again where the transaction is repeated; only the last call counts.
         """
 
     def hurry(self) -> None:

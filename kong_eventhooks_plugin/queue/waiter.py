@@ -1,11 +1,50 @@
 """A caller that waits for a transaction's end."""
 
-from asyncio import Future
-from typing import Generic, TypeVar
+from typing import Generic, Protocol, TypeVar
+
+import structlog
 
 from kong_eventhooks_plugin.errors import EventHooksError
+from kong_eventhooks_plugin.queue.contract import SettlementSource
 
 T = TypeVar("T")
+T_contra = TypeVar("T_contra", contravariant=True)
+
+log = structlog.get_logger()
+
+
+class Answered(Protocol[T_contra]):
+    """What a waiter needs of a future."""
+
+    def done(self) -> bool: ...
+
+    def set_result(self, result: T_contra, /) -> None: ...
+
+    def set_exception(self, exception: EventHooksError, /) -> None: ...
+
+
+class SourceAnswered:
+    """Tells a source of settlements their end at once: a future and its callback would cost 4,700 instructions."""
+
+    __slots__ = ("_done", "_source")
+
+    def __init__(self, source: SettlementSource) -> None:
+        self._source = source
+        self._done = False
+
+    def done(self) -> bool:
+        return self._done
+
+    def set_result(self, count: int) -> None:
+        self._done = True
+        try:
+            self._source.settled(count)
+        except Exception:  # it must not keep the next transaction from starting
+            log.exception("settlement_listener_failed")
+
+    def set_exception(self, error: EventHooksError) -> None:
+        self._done = True
+        self._source.not_settled(error)
 
 
 class Waiter(Generic[T]):
@@ -13,7 +52,7 @@ class Waiter(Generic[T]):
 
     __slots__ = ("answer", "error", "future")
 
-    def __init__(self, future: "Future[T]") -> None:
+    def __init__(self, future: Answered[T]) -> None:
         self.future = future
         self.answer: T | None = None
         self.error: EventHooksError | None = None

@@ -144,6 +144,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "secret_file_unreadable": "A file of a hook (a secret, a key) has no value (`error`); its deliveries wait for one.",
     "settings_invalid": "The worker does not start because a setting is unknown or has a wrong value.",
     "settlement_failed": "A batch of outcomes could not be written because of a bug; each is tried alone.",
+    "settlement_listener_failed": "What follows a batch of outcomes that was written raised because of a bug.",
     "shadowed_hooks_not_deleted": "Stored hooks that are declared elsewhere could not be deleted; tried again.",
     "shared_store_open": "The store that nodes share is open; what this node has accepted moves there.",
     "shared_store_open_failed": "The store that nodes share cannot be opened; tried again. Events are accepted.",

@@ -33,6 +33,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Replayed,
     Room,
     Settlement,
+    SettlementSource,
     Stats,
     Taker,
     Work,
@@ -47,6 +48,7 @@ from kong_eventhooks_plugin.queue.limits import (
     refusal,
 )
 from kong_eventhooks_plugin.queue.rows import check_texts, encode
+from tests.support.queue import settle_from
 
 _SETTLED = ("delivered", "dead")
 
@@ -269,15 +271,9 @@ class MemoryQueue:
     def hurry(self) -> None:
         """Nothing waits."""
 
-    def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False) -> asyncio.Future[int]:
-        """Settle at once."""
-
-        async def settle() -> int:
-            settlements = waiting()
-            await self.settle(settlements)
-            return len(settlements)
-
-        return asyncio.ensure_future(settle())
+    def settle_soon(self, source: SettlementSource, *, prompt: bool = False) -> None:
+        """Settle in the loop's next iteration."""
+        self._settling = asyncio.ensure_future(settle_from(source, self.settle))
 
     def lease_to(self, taker: Taker) -> None:
         """Lease new deliveries to ``taker``."""

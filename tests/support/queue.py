@@ -1,7 +1,8 @@
 """Values for tests of the queue: events, offers, attempts."""
 
+import asyncio
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
@@ -18,11 +19,49 @@ from kong_eventhooks_plugin.queue.contract import (
     QueueLimits,
     Room,
     Settlement,
+    SettlementSource,
 )
 from tests.support.clock import START
 
 SOURCE = "rate-limiting"
 NAME = "rate-limit-exceeded"
+
+
+class Settling(SettlementSource):
+    """Settlements that can wait, and a future of their end."""
+
+    def __init__(self, waiting: Callable[[], Sequence[Settlement]]) -> None:
+        self._waiting = waiting
+        self.ended: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    def waiting(self) -> Sequence[Settlement]:
+        return self._waiting()
+
+    def settled(self, count: int) -> None:
+        self.ended.set_result(count)
+
+    def not_settled(self, error: Exception) -> None:
+        self.ended.set_exception(error)
+
+
+def settled_soon(
+    queue: Queue, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False
+) -> "asyncio.Future[int]":
+    """Have ``settle_soon`` settle what ``waiting`` returns; the future has how many."""
+    source = Settling(waiting)
+    queue.settle_soon(source, prompt=prompt)
+    return source.ended
+
+
+async def settle_from(source: SettlementSource, settle: Callable[[Sequence[Settlement]], Awaitable[None]]) -> None:
+    """Settle as an engine does."""
+    settlements = source.waiting()
+    try:
+        await settle(settlements)
+    except Exception as error:  # noqa: BLE001  # whatever it is, it is the source's
+        source.not_settled(error)
+    else:
+        source.settled(len(settlements))
 
 
 class Shelf:

@@ -35,6 +35,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Receipt,
     Replayed,
     Settlement,
+    SettlementSource,
     SpoolPlace,
     Stats,
     Taker,
@@ -54,6 +55,7 @@ from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.schema import migrate
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
 from kong_eventhooks_plugin.queue.rows import encoded, splits
+from kong_eventhooks_plugin.queue.waiter import SourceAnswered
 
 T = TypeVar("T")
 
@@ -175,14 +177,11 @@ class PostgresQueue:
             raise QueueError("a settlement ends a lease; it cannot make one")
         await self._group().settle(lambda: [self._in_store_time(settlement) for settlement in settlements])
 
-    def settle_soon(
-        self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False
-    ) -> "asyncio.Future[int]":
+    def settle_soon(self, source: SettlementSource, *, prompt: bool = False) -> None:
         def collect() -> list[Settlement]:
-            return [self._in_store_time(settlement) for settlement in waiting()]
+            return [self._in_store_time(settlement) for settlement in source.waiting()]
 
-        group = self._group()
-        return group.settle(collect) if prompt else group.settle_soon(collect)
+        self._group().settle_soon(collect, SourceAnswered(source), prompt=prompt)
 
     def hurry(self) -> None:
         if self._group_commit is not None:

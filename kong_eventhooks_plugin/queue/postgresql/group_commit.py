@@ -40,6 +40,7 @@ from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare, Transaction
 from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
+from kong_eventhooks_plugin.queue.waiter import Answered
 
 T = TypeVar("T")
 
@@ -98,12 +99,14 @@ class GroupCommit:
         self._submit(self._settling, Settling(collect, future))
         return future
 
-    def settle_soon(self, collect: Callable[[], Sequence[Settlement]]) -> "asyncio.Future[int]":
-        """Settle with the next transaction, which is begun for it only after a while."""
+    def settle_soon(
+        self, collect: Callable[[], Sequence[Settlement]], answered: Answered[int], *, prompt: bool
+    ) -> None:
+        """Settle with the next transaction, which is begun for it only after a while, or if it is prompt."""
         self._check_room(self._patience.waiting)
-        future: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        self._patience.add(Settling(collect, future))
-        return future
+        self._patience.add(Settling(collect, answered))
+        if prompt:
+            self.hurry()
 
     def hurry(self) -> None:
         """Begin the transaction that ``settle_soon`` waits for."""

@@ -35,6 +35,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Receipt,
     Replayed,
     Settlement,
+    SettlementSource,
     Stats,
     Taker,
     Work,
@@ -46,6 +47,7 @@ from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.file import open_writer
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.sqlite.reads import Reader
+from kong_eventhooks_plugin.queue.waiter import SourceAnswered
 from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
@@ -144,16 +146,13 @@ class SqliteQueue:
     async def settle(self, settlements: Sequence[Settlement]) -> None:
         await self._writer().submit(partial(settling.settle, settlements=settlements), yields=True)
 
-    def settle_soon(
-        self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool = False
-    ) -> "asyncio.Future[int]":
+    def settle_soon(self, source: SettlementSource, *, prompt: bool = False) -> None:
         def settle(counters: Counters) -> int:
-            settlements = waiting()
+            settlements = source.waiting()
             settling.settle(counters, settlements)
             return len(settlements)
 
-        writer = self._writer()
-        return writer.submit(settle, yields=True) if prompt else writer.submit_soon(settle)
+        self._writer().submit_soon(settle, SourceAnswered(source), prompt=prompt)
 
     def hurry(self) -> None:
         if self._group_commit is not None:

@@ -42,7 +42,7 @@ from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
-from kong_eventhooks_plugin.queue.waiter import Waiter
+from kong_eventhooks_plugin.queue.waiter import Answered, Waiter
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
 
@@ -62,7 +62,7 @@ class WriteOperation(Waiter[T]):
 
     __slots__ = ("run",)
 
-    def __init__(self, run: Callable[[Counters], T], future: "asyncio.Future[T]") -> None:
+    def __init__(self, run: Callable[[Counters], T], future: Answered[T]) -> None:
         super().__init__(future)
         self.run = run
 
@@ -193,22 +193,23 @@ class GroupCommit:
         One that ``yields``, and a heavy one, wait while offers are behind.
         """
         queue = self._heavy if heavy else self._yielding if yields else self._operations
-        operation = self._operation(run, queue)
-        queue.append(operation)
+        self._check_room(queue)
+        future: asyncio.Future[T] = self._loop.create_future()
+        queue.append(WriteOperation(run, future))
         if not self._busy:
             self._start()
-        return operation.future
+        return future
 
-    def submit_soon(self, run: Callable[[Counters], T]) -> "asyncio.Future[T]":
-        """Put an operation into the next transaction, which is begun for it only after a while."""
-        operation = self._operation(run, self._patience.waiting)
-        self._patience.add(operation)
-        return operation.future
+    def submit_soon(self, run: Callable[[Counters], T], answered: Answered[T], *, prompt: bool) -> None:
+        """Put an operation into the next transaction, which is begun for it only after a while, or if it is prompt."""
+        self._check_room(self._patience.waiting)
+        self._patience.add(WriteOperation(run, answered))
+        if prompt:
+            self.hurry()
 
-    def _operation(self, run: Callable[[Counters], T], queue: deque[WriteOperation[Any]]) -> WriteOperation[T]:
+    def _check_room(self, queue: deque[WriteOperation[Any]]) -> None:
         if len(queue) >= WAITING:
             raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
-        return WriteOperation(run, self._loop.create_future())
 
     def hurry(self) -> None:
         """Begin the transaction that ``submit_soon`` waits for."""

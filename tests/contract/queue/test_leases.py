@@ -7,7 +7,7 @@ import pytest
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.queue.contract import Candidate, Queue, Settlement
 from tests.support.clock import START, FakeClock
-from tests.support.queue import SOURCE, Shelf, attempt, dead, delivered, event, id_of, offer, postponed
+from tests.support.queue import SOURCE, Shelf, attempt, dead, delivered, event, id_of, offer, postponed, settled_soon
 
 
 async def claimed(queue: Queue, limit: int = 10, hook: str = "h") -> list[str]:
@@ -60,12 +60,12 @@ async def test_a_settlement_that_can_wait_is_written_all_the_same(queue: Queue) 
         await queue.offer(offer(key))
     ids = await claimed(queue)
     waiting = [delivered(ids[0])]
-    settling = queue.settle_soon(lambda: [*waiting])
+    settling = settled_soon(queue, lambda: [*waiting])
     await asyncio.sleep(0)
     await queue.offer(offer("next"))
     assert await settling == 1
     waiting = [delivered(ids[1]), delivered(ids[2])]
-    assert await queue.settle_soon(lambda: waiting) == 2, "without anything that it could share a transaction with"
+    assert await settled_soon(queue, lambda: waiting) == 2, "without anything that it could share a transaction with"
     assert (await queue.stats()).depth["delivered"] == 3
 
 

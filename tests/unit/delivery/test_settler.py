@@ -1,5 +1,5 @@
 import asyncio
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 
 import pytest
 import structlog
@@ -7,8 +7,9 @@ import structlog
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.settler import Settler
 from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
-from kong_eventhooks_plugin.queue.contract import EndpointHealth, Settlement
+from kong_eventhooks_plugin.queue.contract import EndpointHealth, Settlement, SettlementSource
 from tests.support.delivery_time import FakeTime
+from tests.support.queue import settle_from
 
 
 class Store:
@@ -29,16 +30,10 @@ class Store:
                 raise self.poison[settlement.delivery_id]
         self.batches.append([settlement.delivery_id for settlement in settlements])
 
-    def settle_soon(self, waiting: Callable[[], Sequence[Settlement]], *, prompt: bool) -> asyncio.Future[int]:
+    def settle_soon(self, source: SettlementSource, *, prompt: bool) -> None:
         if self.closed:
             raise StoreUnavailable("closed")
-
-        async def settle() -> int:
-            settlements = waiting()
-            await self.settle(settlements)
-            return len(settlements)
-
-        return asyncio.ensure_future(settle())
+        self._settling = asyncio.ensure_future(settle_from(source, self.settle))
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
         self.health.append(health)

@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Set
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
 from tests.support.postgres_proxy import Proxy
-from tests.support.queue import SOURCE, Shelf, attempt, delivered, event, hook, id_of, offer
+from tests.support.queue import SOURCE, Shelf, attempt, delivered, event, hook, id_of, offer, settled_soon
 from tests.unit.queue.postgresql.conftest import Opener
 
 SNOOZED = Candidate("s", SOURCE, SuppressionRule(on_change=False, snooze=60))
@@ -169,7 +169,7 @@ async def test_a_release_that_is_said_again_ends_no_later_lease(opened: Opener, 
         with pytest.raises(StoreUnavailable):
             await queue.settle([release])
         assert [one.id for one in await queue.claim("h", 1, 60)] == [id_of(1)]
-        assert await queue.settle_soon(lambda: [release], prompt=True) == 1
+        assert await settled_soon(queue, lambda: [release], prompt=True) == 1
         assert (await queue.get(id_of(1))).state == "leased"
         await queue.settle([release])  # and one more is another
         assert (await queue.get(id_of(1))).state == "pending"

@@ -10,7 +10,7 @@ from kong_eventhooks_plugin.queue import accepting, patience, store_status
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, group_commit
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
-from tests.support.queue import delivered, id_of, offer
+from tests.support.queue import delivered, id_of, offer, settled_soon
 from tests.unit.queue.sqlite.test_lock import rounds
 
 
@@ -70,13 +70,13 @@ async def test_a_settlement_that_can_wait_shares_the_next_commit(
     await queue.claim("h", 1, 60)
     disk.commits = 0
     waiting = []
-    settling = queue.settle_soon(lambda: waiting)
+    settling = settled_soon(queue, lambda: waiting)
     await rounds()
     assert disk.commits == 0
     waiting.append(delivered(id_of("before")))
     await queue.offer(offer("next"))
     assert (await settling, disk.commits) == (1, 1)
-    settling = queue.settle_soon(list)
+    settling = settled_soon(queue, list)
     await rounds()
     await queue.close()
     assert await settling == 0, "closing waits for it, and it for nothing"
@@ -91,7 +91,7 @@ async def test_counters_that_end_as_they_were_are_not_written(
     await queue.offer(offer("a"))
     await queue.claim("h", 1, 60)
     queue._group_commit._connection.set_trace_callback(statements.append)
-    settling = queue.settle_soon(lambda: [delivered(id_of("a"))])
+    settling = settled_soon(queue, lambda: [delivered(id_of("a"))])
     await rounds()
     await queue.offer(offer("b"))
     assert await settling == 1
