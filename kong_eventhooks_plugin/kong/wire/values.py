@@ -30,6 +30,8 @@ LONGEST_INT = 11
 
 _V = 1
 _STRING_KEY = 0x0A
+_LOG_HEAD = 3
+"""The bytes before a text of 128 to 16,383 bytes: its key, and its length in two."""
 _NUMBER = Struct("<Bd")
 _NUMBER_KEY = 0x09
 
@@ -93,6 +95,9 @@ def decode_bytes(frame: bytes) -> bytes | None:
         return None
     if frame[0] != _STRING_KEY:
         raise BadMessage("not a String")
+    size = len(frame) - _LOG_HEAD
+    if 0x80 <= size < 0x4000 and frame[1] == size & 0x7F | 0x80 and frame[2] == size >> 7:  # as most logs, at half
+        return frame[_LOG_HEAD:]
     size, at = read_varint(frame, 1)
     if at + size != len(frame):
         raise BadMessage("a String with a wrong length")
