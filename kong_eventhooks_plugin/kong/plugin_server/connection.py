@@ -362,7 +362,7 @@ class Connection(asyncio.BufferedProtocol):
     def take_kept(self) -> None:
         """Take what was kept, where nothing holds the peer back any more."""
         self._yielded = False
-        if self._held or not (self._paused or self._reader.waiting):
+        if not (self._paused or self._reader.waiting) or self._held:  # nothing waits after most calls
             return
         self._take_waiting()
         self._update_after_write()
