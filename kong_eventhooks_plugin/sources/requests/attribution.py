@@ -148,13 +148,22 @@ class Attribution:
 
     def _verdict(self, log: "KongLog", status: int) -> LimitVerdict | None:
         known = self.active_plugins(log)
-        named = bool(self._rules.statuses) and self._rules.name(status, log.scope)
-        proven = _after(log, status, known) if log.asked_service else _before(log, status, known, named=named)
-        return proven or _by_plugins(log, status, known) or (_by_rule(log, status, known) if named else None)
+        if self._rules.statuses and self._rules.name(status, log.scope):
+            return _judge(log, status, known, named=True) or _by_rule(log, status, known)
+        last, answer = log.last_verdict, (status, log.asked_service, known)
+        if not last or last[0] != answer:  # in a flood most answers' headers say what others' said, in a fifth
+            last[:] = answer, _judge(log, status, known, named=False)
+        found: LimitVerdict | None = last[1]
+        return found
 
 
 HEADERS_ALONE: Final = Attribution()
 """For a sidecar that knows no plugins and has no rules."""
+
+
+def _judge(log: "KongLog", status: int, known: Known, *, named: bool) -> LimitVerdict | None:
+    proven = _after(log, status, known) if log.asked_service else _before(log, status, known, named=named)
+    return proven or _by_plugins(log, status, known)
 
 
 def _after(log: "KongLog", status: int, known: Known) -> LimitVerdict | None:

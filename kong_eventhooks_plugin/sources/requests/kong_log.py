@@ -13,7 +13,8 @@ Limits: a path is kept up to ``PATH_LIMIT`` characters, a text of a service or a
 of theirs up to ``LIST_LIMIT`` texts; the rest is cut off. The size of the JSON as a whole is limited by the plugin
 socket's frame; where that is over ``LARGE`` bytes, or something in it is not as expected, more than ``MAX_VALUES``
 values (``bounded_json``) are an ``ObservationError``. ``REMEMBERED`` services are remembered that have at most
-``REMEMBERED_BYTES`` as JSON, as many routes, and consumers; past it all of the kind are forgotten.
+``REMEMBERED_BYTES`` as JSON, as many routes, consumers, and headers of Kong's own answers; past it all of the kind are
+forgotten.
 """
 
 import re
@@ -113,9 +114,17 @@ class LogRequest(msgspec.Struct, gc=False):
 
 
 class LogResponse(msgspec.Struct, gc=False):
-    """The answer's headers, names in lower case as Kong gives them; a repeated header's value is a list."""
+    """The answer's headers, names in lower case as Kong gives them; a repeated header's value is a list.
+
+    Those of Kong's own answer lack the request's id, and other answers share them.
+    """
 
     headers: dict[str, Any] = {}
+    status: Any = None
+
+
+class _ReadResponse(msgspec.Struct, gc=False):
+    headers: msgspec.Raw = _NOTHING
     status: Any = None
 
 
@@ -147,12 +156,12 @@ class LogFields(msgspec.Struct, gc=False):
     workspace_name: str | None = None
     tries: msgspec.Raw = _NO_TRIES
     request: LogRequest = msgspec.field(default_factory=LogRequest)
-    response: LogResponse = msgspec.field(default_factory=LogResponse)
 
 
 class _Read(LogFields, gc=False):
-    """A log as it is read: its entities repeat, and are read once."""
+    """A log as it is read: its entities and headers repeat, and are read once."""
 
+    response: _ReadResponse = msgspec.field(default_factory=_ReadResponse)
     service: msgspec.Raw = _NOTHING
     route: msgspec.Raw = _NOTHING
     consumer: msgspec.Raw = _NOTHING
@@ -161,6 +170,7 @@ class _Read(LogFields, gc=False):
 class KongLog(LogFields, gc=False):
     """One finished request."""
 
+    response: LogResponse = msgspec.field(default_factory=LogResponse)
     service: LogService | None = None
     route: LogRoute | None = None
     consumer: LogConsumer | None = None
@@ -176,6 +186,9 @@ class KongLog(LogFields, gc=False):
     Where it buffers the answer there is a status only of a service that answered (seen: 502 and 504 behind
     event-hooks-crud), but always a try.
     """
+
+    last_verdict: list[Any] = []
+    """What ``attribution`` made last of these headers, which other requests' logs share, and for which answer."""
 
     def attempts(self) -> list[Try]:
         """Return the tries that had an address, oldest first; none where they are malformed.
@@ -270,7 +283,29 @@ def _known(entity: _Entity | None) -> _Known:
 _services, _routes, _consumers = _Entities(LogService), _Entities(LogRoute), _Entities(LogConsumer)
 
 
-def _with_entities(read: _Read, services: _Known, routes: _Known, consumers: _Known) -> KongLog:
+_Headers = tuple[dict[str, Any], list[Any]]
+"""The headers, and their last verdict."""
+
+_known_headers: dict[bytes, _Headers] = {}
+
+
+def _read_headers(read: _Read) -> _Headers:
+    """Return the answer's headers; raises as the decoder does. Those of a service's answer seldom repeat."""
+    raw, request_id = bytes(read.response.headers), read.request.id
+    if not raw or read.source != "kong" or len(raw) > REMEMBERED_BYTES:
+        return _headers_decoder.decode(raw) if raw else {}, []
+    if request_id is not None and len(request_id) == _ID_LENGTH and request_id.isalnum():
+        raw = raw.replace(request_id.encode(), b"")
+    known = _known_headers.get(raw)
+    if known is None:
+        known = _headers_decoder.decode(raw), []
+        if len(_known_headers) >= REMEMBERED:
+            _known_headers.clear()
+        _known_headers[raw] = known
+    return known
+
+
+def _with_entities(read: _Read, headers: _Headers, services: _Known, routes: _Known, consumers: _Known) -> KongLog:
     service: Any
     route: Any
     consumer: Any
@@ -279,14 +314,16 @@ def _with_entities(read: _Read, services: _Known, routes: _Known, consumers: _Kn
     consumer, consumer_data, consumer_aliases = consumers
     return KongLog(
         read.source, read.client_ip, read.started_at, read.upstream_status, read.workspace_name, read.tries,
-        read.request, read.response, service, route, consumer, service_data, route_data, consumer_data,
-        EventScope(service_aliases, route_aliases, consumer_aliases),
-        bool(read.upstream_status) or bool(_attempts(read.tries)),
+        read.request, LogResponse(headers[0], read.response.status), service, route, consumer,
+        service_data, route_data, consumer_data, EventScope(service_aliases, route_aliases, consumer_aliases),
+        bool(read.upstream_status) or bool(_attempts(read.tries)), headers[1],
     )  # fmt: skip
 
 
 # Not strict: a port or a time that comes as a text is read as the number it shows.
 _decoder = msgspec.json.Decoder(_Read, strict=False)
+_headers_decoder = msgspec.json.Decoder(dict[str, Any])
+_ID_LENGTH: Final = 32
 _tries_decoder = msgspec.json.Decoder(list[Try], strict=False)
 _EMPTY_LIST: Final = len(b"[]")
 
@@ -299,7 +336,7 @@ def decode(serialized: str | bytes) -> KongLog:
         else:
             read = _decoder.decode(serialized)
         entities = _services.read(read.service), _routes.read(read.route), _consumers.read(read.consumer)
-        return _with_entities(read, *entities)
+        return _with_entities(read, _read_headers(read), *entities)
     except (msgspec.DecodeError, UnicodeError, RecursionError):
         return _decode_leniently(serialized)
 
@@ -321,14 +358,16 @@ def _decode_leniently(serialized: str | bytes) -> KongLog:
         _known(_pick(kind, value[name]) if isinstance(value.get(name), dict) else None)
         for name, kind in _ENTITIES.items()
     )
-    return _with_entities(_pick(_Read, value, without=_ENTITIES), service, route, consumer)
+    read = _pick(_Read, value, without=_ENTITIES)
+    headers = msgspec.json.decode(read.response.headers) if read.response.headers else None
+    return _with_entities(read, (headers if isinstance(headers, dict) else {}, []), service, route, consumer)
 
 
 def _as_bytes(serialized: str | bytes) -> bytes:
     return serialized.encode("utf-8", "replace") if isinstance(serialized, str) else serialized
 
 
-_NESTED: dict[str, type[msgspec.Struct]] = {"request": LogRequest, "response": LogResponse}
+_NESTED: dict[str, type[msgspec.Struct]] = {"request": LogRequest, "response": _ReadResponse}
 _ENTITIES: dict[str, type[_Entity]] = {"service": LogService, "route": LogRoute, "consumer": LogConsumer}
 
 

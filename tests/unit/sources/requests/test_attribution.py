@@ -24,6 +24,19 @@ def limiting(name: str = "rate-limiting", **fields: Any) -> dict[str, Any]:
     return plugin(name, **({"hide_client_headers": True, "minute": 3, "service": "s-1"} | fields))
 
 
+def test_the_same_headers_mean_another_limit_under_another_status_plugins_or_rule() -> None:
+    log, headers = serialized(response=SILENT), {"retry-after": "7", "x-ratelimit-limit-day": "9"}
+    for _ in range(2):  # what the last one was may not be taken for the next one's
+        assert verdict(log) is None
+        assert verdict(log, limiting()) == LimitVerdict("rate-limiting", ExceededLimit(3, "minute"), "plugins")
+        assert verdict(log | {"upstream_status": "200"}, limiting()) is None
+        assert verdict(log, limiting(), status=503) is None
+        assert verdict(log, rules=[RULE]) == LimitVerdict("rate-limiting", None, "inferred")
+        assert verdict(log | {"response": {"status": 429, "headers": headers | refused(day=9)}}) == LimitVerdict(
+            "rate-limiting", ExceededLimit(9, "day", retry_after=5), "headers"
+        )
+
+
 class TestWithoutHeaders:
     LOG = serialized(response=SILENT)
 

@@ -121,6 +121,42 @@ def test_remembered_entities_are_bounded() -> None:
     assert not known
 
 
+def _with_headers(request_id: str, source: str = "kong", **headers: str) -> KongLog:
+    headers["x-kong-request-id"] = request_id
+    answer = {"status": 429, "headers": headers}
+    return read(source=source, request={"id": request_id}, response=answer)
+
+
+def test_answers_of_kong_that_differ_in_the_requests_id_share_their_headers_and_no_others_do() -> None:
+    one, same = (_with_headers(digit * 32, server="kong") for digit in "01")
+    assert one.response.headers is same.response.headers
+    assert one.last_verdict is same.last_verdict
+    assert one.response.headers == {"server": "kong", "x-kong-request-id": ""}
+    other = _with_headers("2" * 32, server="other")
+    assert other.response.headers == {"server": "other", "x-kong-request-id": ""}
+    assert other.last_verdict is not one.last_verdict
+    for kept in (_with_headers("0" * 32, "upstream"), _with_headers("0")):
+        assert kept.request.id is not None
+        assert kept.response.headers == {"x-kong-request-id": kept.request.id}
+
+
+def test_an_id_that_is_none_of_kongs_takes_no_header_away() -> None:
+    headers = {"a": "1", "server": "kong", "via": "1.1 kong/3.9"}
+    odd = json.dumps(headers)[8:40]
+    assert "server" in odd
+    assert _with_headers(odd, **headers).response.headers == {**headers, "x-kong-request-id": odd}
+
+
+def test_remembered_headers_are_bounded() -> None:
+    known = kong_log._known_headers
+    for number in range(REMEMBERED + 10):
+        assert _with_headers("0" * 32, server=str(number)).response.headers["server"] == str(number)
+        assert len(known) <= REMEMBERED
+    known.clear()
+    assert _with_headers("0" * 32, server="x" * REMEMBERED_BYTES).response.headers["server"] == "x" * REMEMBERED_BYTES
+    assert not known
+
+
 @pytest.mark.parametrize("status", ["", None])
 def test_a_try_is_proof_that_the_service_was_asked(status: Any) -> None:
     # Seen where Kong buffers the answer: there is no status of a service that did not answer.
