@@ -294,8 +294,9 @@ def _read_headers(read: _Read) -> _Headers:
     raw, request_id = bytes(read.response.headers), read.request.id
     if not raw or read.source != "kong" or len(raw) > REMEMBERED_BYTES:
         return _headers_decoder.decode(raw) if raw else {}, []
-    if request_id is not None and len(request_id) == _ID_LENGTH and request_id.isalnum():
-        raw = raw.replace(request_id.encode(), b"")
+    if request_id is not None and len(request_id) == _ID_LENGTH and (own := request_id.encode()).isalnum():
+        before, _, after = raw.partition(own)
+        raw = before + after
     known = _known_headers.get(raw)
     if known is None:
         known = _headers_decoder.decode(raw), []
