@@ -3,7 +3,6 @@
 from typing import Protocol
 
 import structlog
-from prometheus_client import Histogram
 
 from kong_eventhooks_plugin.delivery.backoff import EXHAUSTED
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
@@ -36,13 +35,11 @@ class DeliveryReporter:
         self._metrics = metrics
         self._active = active
         self._incidents = incidents
-        # Looking a label up costs more than counting; there are as many entries as label values in use.
-        self._histograms: dict[str, Histogram] = {}
 
     def attempted(self, hook: Hook, delivery: Delivery, outcome: Outcome, settlement: Settlement, now: float) -> None:
         if isinstance(outcome, Delivered):
             self._count(hook.name, "delivered", "")
-            self._delivered_after(hook.name).observe(max(0.0, now - delivery.event.time))
+            self._metrics.latencies.add(hook.name, max(0.0, now - delivery.event.time))
             if delivery.attempts >= FAILING_AFTER:
                 log.info("delivery_recovered", hook=hook.name, delivery_id=delivery.id, attempt=delivery.attempts + 1)
             return
@@ -87,9 +84,3 @@ class DeliveryReporter:
 
     def _count(self, hook: str, outcome: str, error: str) -> None:
         self._metrics.counts.delivery_attempts[hook, outcome, error] += 1
-
-    def _delivered_after(self, hook: str) -> Histogram:
-        histogram = self._histograms.get(hook)
-        if histogram is None:
-            histogram = self._histograms[hook] = self._metrics.delivery_latency.labels(hook)
-        return histogram

@@ -1,16 +1,19 @@
 """The metrics and the registry that /metrics prints; docs/metrics.md is generated from here (``make docs``).
 
-Hot-path counters are plain integers in ``Counts`` (an increment of a prometheus counter takes a lock);
-the collector reads them on each scrape.
+What the hot path counts is plain numbers in ``Counts`` and ``Latencies`` (an increment of a prometheus counter takes a
+lock); the collectors read them on each scrape.
 """
 
+from bisect import bisect_left
 from collections.abc import Iterator
 from functools import partial
+from itertools import accumulate
 from typing import TypeVar
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
-from prometheus_client.core import CounterMetricFamily, Metric
+from prometheus_client import CollectorRegistry, Counter, Gauge
+from prometheus_client.core import CounterMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
+from prometheus_client.utils import floatToGoString
 
 PREFIX = "kong_event_hooks"
 
@@ -119,6 +122,31 @@ class Counts(Collector):
             yield family
 
 
+class Latencies(Collector):
+    """Histograms of how long after its event a delivery was made, one for each hook of which any was."""
+
+    NAME, LABEL = "delivery_latency_seconds", "hook"
+    TEXT = "Seconds from an event's time to its delivery, by hook."
+    BOUNDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0, 86400.0)
+
+    def __init__(self) -> None:
+        self._hooks: dict[str, list[float]] = {}  # how many up to each bound, how many beyond, and the sum of all
+
+    def add(self, hook: str, seconds: float) -> None:
+        numbers = self._hooks.get(hook)
+        if numbers is None:
+            numbers = self._hooks[hook] = [0.0] * (len(self.BOUNDS) + 2)
+        numbers[bisect_left(self.BOUNDS, seconds)] += 1
+        numbers[-1] += seconds
+
+    def collect(self) -> Iterator[Metric]:
+        family = HistogramMetricFamily(f"{PREFIX}_{self.NAME}", self.TEXT, labels=[self.LABEL])
+        bounds = [*map(floatToGoString, self.BOUNDS), "+Inf"]
+        for hook, (*counts, seconds) in list(self._hooks.items()):
+            family.add_metric([hook], list(zip(bounds, accumulate(counts), strict=True)), seconds)
+        yield family
+
+
 class Metrics:
     """Everything that /metrics prints."""
 
@@ -127,11 +155,8 @@ class Metrics:
         self.counts = Counts()
         self.registry.register(self.counts)
         gauge = partial(Gauge, namespace=PREFIX, registry=self.registry)
-        self.delivery_latency = Histogram(
-            f"{PREFIX}_delivery_latency_seconds", "Seconds from an event's time to its delivery, by hook.", ["hook"],
-            buckets=(0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1800, 7200, 86400),
-            registry=self.registry,
-        )  # fmt: skip
+        self.latencies = Latencies()
+        self.registry.register(self.latencies)
         self.depth = gauge("queue_deliveries", "Deliveries in the queue.", ["state"])
         self.spooled_events = gauge("spooled_events", "Events of this node that wait for the shared store.")
         self.spooled_age = gauge("spooled_oldest_seconds", "Age of the oldest of them.")
@@ -166,8 +191,9 @@ Generated from the code by `make docs`; do not edit.
 def rows() -> Iterator[tuple[str, str, tuple[str, ...], str]]:
     for name, text, labels in Counts.FAMILIES:
         yield f"{PREFIX}_{name}_total", "counter", labels, text
+    yield f"{PREFIX}_{Latencies.NAME}", "histogram", (Latencies.LABEL,), Latencies.TEXT
     for metric in vars(Metrics()).values():
-        if isinstance(metric, Counter | Gauge | Histogram):
+        if isinstance(metric, Counter | Gauge):
             (family,) = metric.describe()
             name = f"{family.name}_total" if family.type == "counter" else family.name
             yield name, family.type, tuple(metric._labelnames), family.documentation  # noqa: SLF001 - it has no public name
