@@ -27,11 +27,12 @@ from collections.abc import Mapping
 from contextvars import ContextVar
 from functools import lru_cache
 from http import HTTPStatus
-from typing import Any, Protocol
+from typing import Any, Protocol, cast
 
 import aiohttp
 import msgspec
 from aiohttp.client_reqrep import ConnectionKey
+from aiohttp.http_parser import RawResponseMessage
 from yarl import URL
 
 from kong_eventhooks_plugin import __version__
@@ -40,6 +41,7 @@ from kong_eventhooks_plugin.handlers.address_rules import AddressRules
 from kong_eventhooks_plugin.handlers.client_tls import TlsContexts, TlsMaterial
 from kong_eventhooks_plugin.handlers.forward_proxy import ForwardProxy, literal_address
 from kong_eventhooks_plugin.handlers.name_resolver import ThreadedNames
+from kong_eventhooks_plugin.handlers.plain_answers import plain_answer
 from kong_eventhooks_plugin.handlers.status_line import StatusLine
 from kong_eventhooks_plugin.http_errors import HTTP_ERRORS, http_error
 from kong_eventhooks_plugin.http_protocol import AnswerProtocol, is_informational, use_protocol
@@ -139,15 +141,32 @@ class _Protocol(AnswerProtocol):
     """The protocol of one connection, which notes the status line of an answer whose head cannot be read."""
 
     _status_line: StatusLine | None = None
+    _may_be_plain = False
+    """Nothing of the answer has come yet, and no parser was made for it."""
 
     def expect(self, method: str, status_line: StatusLine) -> None:
         """Prepare for the answer to the next request."""
         self._status_line = status_line
+        self._may_be_plain = method != "HEAD" and not self._tail
+        if self._may_be_plain:
+            self.answered = False
+            self._parser = None
+        else:
+            self._make_parser(skip_payload=method == "HEAD")
+
+    def _make_parser(self, *, skip_payload: bool = False) -> None:
         self.set_response_params(
-            skip_payload=method == "HEAD", read_until_eof=True, auto_decompress=False, read_bufsize=READ_BUFFER
+            skip_payload=skip_payload, read_until_eof=True, auto_decompress=False, read_bufsize=READ_BUFFER
         )
 
     def data_received(self, data: bytes) -> None:
+        if self._may_be_plain:
+            self._may_be_plain = False
+            if (plain := plain_answer(data)) is not None:
+                self._status_line = None
+                self.feed_data(plain)  # type: ignore[arg-type]  # what is read of a head has the same names
+                return
+            self._make_parser()
         super().data_received(data)
         if self._status_line is not None:
             if self.answered:
@@ -318,12 +337,19 @@ async def _converse(
     protocol.expect(method, exchange.status_line)
     transport.write(message)
     while True:
-        answer, content = await protocol.read()
+        answer, content = cast("tuple[RawResponseMessage, aiohttp.StreamReader | bytes]", await protocol.read())
         if not is_informational(answer.code):
             break
     exchange.status, exchange.headers = answer.code, answer.raw_headers
-    while len(exchange.body) < MAX_BODY_BYTES and not content.at_eof():
-        exchange.body += content.read_nowait() if content.is_eof() else await content.readany()
+    if isinstance(content, bytes):
+        exchange.body = content
+    else:
+        await _read(content, exchange)
     if transport.get_write_buffer_size():
         protocol.force_close()  # it was answered before it was read
     return HttpAnswer(answer.code, answer.raw_headers, exchange.body)
+
+
+async def _read(content: aiohttp.StreamReader, exchange: _Exchange) -> None:
+    while len(exchange.body) < MAX_BODY_BYTES and not content.at_eof():
+        exchange.body += content.read_nowait() if content.is_eof() else await content.readany()

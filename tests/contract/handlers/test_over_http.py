@@ -467,6 +467,27 @@ async def test_a_kept_connection_that_has_gone_is_a_failed_connection(make: Any)
     assert seen(outcome) == (Retry, "connect", False)
 
 
+async def test_what_comes_unasked_on_a_kept_connection_ends_it(make: Any) -> None:
+    delivered = asyncio.Event()
+
+    async def twice(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(OK + b"content-length: 0\r\n\r\n")
+        if len(receiver.requests) == 1:
+            await delivered.wait()
+            writer.write(b"HTTP/1.1 500 No\r\ncontent-length: 0\r\n\r\n")
+            assert await reader.read() == b""
+            closed.set()
+
+    closed = asyncio.Event()
+    async with HttpReceiver(twice) as receiver, make() as deliver:
+        assert isinstance(await deliver(receiver.url), Delivered)
+        delivered.set()
+        async with asyncio.timeout(SECONDS):
+            await closed.wait()
+        assert isinstance(await deliver(receiver.url), Delivered)
+        assert receiver.connections == 2
+
+
 async def test_nothing_from_the_environment_is_used(make: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     async with HttpReceiver() as proxy, HttpReceiver() as receiver, make() as deliver:
         for variable in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
