@@ -479,7 +479,8 @@ async def test_what_comes_unasked_on_a_kept_connection_ends_it(make: Any) -> Non
             closed.set()
 
     closed = asyncio.Event()
-    async with HttpReceiver(twice) as receiver, make() as deliver:
+    limits = ClientLimits(keepalive_seconds=3_600)
+    async with HttpReceiver(twice) as receiver, make(limits=limits) as deliver:
         assert isinstance(await deliver(receiver.url), Delivered)
         delivered.set()
         async with asyncio.timeout(SECONDS):
