@@ -18,7 +18,7 @@ not read its answers.
 import asyncio
 from collections.abc import Callable, Hashable
 from functools import lru_cache, partial
-from typing import Any, Final, NamedTuple, cast
+from typing import Any, Final, NamedTuple, Protocol, cast
 
 from aiohttp import hdrs, web
 from aiohttp.base_protocol import BaseProtocol
@@ -29,7 +29,7 @@ from kong_eventhooks_plugin.api.rest.answers import encode, json_response
 from kong_eventhooks_plugin.api.rest.bodies import JSON, media_type
 from kong_eventhooks_plugin.api.rest.error_mapping import response_for
 from kong_eventhooks_plugin.api.rest.request_protocol import RequestProtocol
-from kong_eventhooks_plugin.api.rest.requests import read_new_event
+from kong_eventhooks_plugin.api.rest.requests import ShallowEvent, read_new_event
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, caller_from
 from kong_eventhooks_plugin.api.service.access import Access, Caller
 from kong_eventhooks_plugin.api.service.views import ReceiptView
@@ -51,12 +51,18 @@ _UNUSUAL: Final = (hdrs.CONTENT_ENCODING, hdrs.EXPECT, hdrs.TRANSFER_ENCODING, h
 _HEAD_END: Final = b"\r\n\r\n"
 
 
+class Offer(Protocol):
+    def __call__(
+        self, name: str, data: dict[str, Any], key: str | None, *, is_json: bool
+    ) -> "Receipt | asyncio.Future[Receipt]": ...
+
+
 class Publishing(NamedTuple):
     """What an application publishes with: ``Events.offer`` and ``Presenter.receipt``."""
 
     access: Access
     guard: CallGuard
-    offer: Callable[[str, dict[str, Any], str | None], "Receipt | asyncio.Future[Receipt]"]
+    offer: Offer
     present: Callable[[Receipt], ReceiptView]
     held: TimeLimits
     """Of requests that have not come whole."""
@@ -186,7 +192,8 @@ class PublishLane(RequestProtocol):
             end = self._end
             given = read_new_event(body)
             result: Receipt | Exception | asyncio.Future[Receipt]
-            result = publishing.offer(given.event, given.data or {}, given.key)
+            is_json = isinstance(given, ShallowEvent)
+            result = publishing.offer(given.event, given.data or {}, given.key, is_json=is_json)
         except Exception as error:  # noqa: BLE001 - every error has its answer; the unforeseen is logged there
             result = error  # answered outside of the handler: aiohttp may log what comes behind it
         if isinstance(result, asyncio.Future):

@@ -15,7 +15,7 @@ from kong_eventhooks_plugin.api.service.deliveries import SETTLED, Settled
 from kong_eventhooks_plugin.api.service.events import MAX_KEY, MAX_NAME
 from kong_eventhooks_plugin.api.service.previews import ChosenEvent
 from kong_eventhooks_plugin.errors import ValidationError
-from kong_eventhooks_plugin.hooks.validation.json_values import MAX_SEPARATORS
+from kong_eventhooks_plugin.hooks.validation.json_values import LONGEST_SHALLOW, MAX_SEPARATORS, shallow_json
 
 _NO_CONTROLS: Final = "^[^\u0000-\u001f\u007f-\u009f]*$"
 
@@ -74,13 +74,27 @@ class GivenEvent(Struct, frozen=True, forbid_unknown_fields=True):
     key: str | None = None
 
 
+class ShallowEvent(Struct, frozen=True, forbid_unknown_fields=True):
+    """A ``GivenEvent`` in whose data ``json_error`` finds nothing."""
+
+    event: str
+    data: dict[str, shallow_json()] | None = None  # type: ignore[valid-type]  # for msgspec alone
+    key: str | None = None
+
+
 _GIVEN_EVENT: Final = msgspec.json.Decoder(GivenEvent)
+_SHALLOW_EVENT: Final = msgspec.json.Decoder(ShallowEvent)
 
 
-def read_new_event(body: bytes) -> GivenEvent | NewEvent:
+def read_new_event(body: bytes) -> ShallowEvent | GivenEvent | NewEvent:
     """Return the event of a body of JSON. Raises ``BadArgument`` and ``ValidationError``."""
     if len(body) > MAX_SEPARATORS:
         return new_event(from_json(body))
+    try:
+        if len(body) <= LONGEST_SHALLOW and b"\\" not in body:
+            return _SHALLOW_EVENT.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        pass
     try:
         return _GIVEN_EVENT.decode(body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

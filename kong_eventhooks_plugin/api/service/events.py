@@ -53,9 +53,14 @@ class Events:
         offered = self.offer(name, data, key)
         return offered if isinstance(offered, Receipt) else await offered
 
-    def offer(self, name: str, data: dict[str, Any], key: str | None) -> "Receipt | Future[Receipt]":
-        """As ``publish``; the receipt is there at once where no hook subscribes."""
-        _check_event(name, data, key)
+    def offer(
+        self, name: str, data: dict[str, Any], key: str | None, *, is_json: bool = False
+    ) -> "Receipt | Future[Receipt]":
+        """As ``publish``; the receipt is there at once where no hook subscribes.
+
+        ``is_json``: who has read the data has found no error in it.
+        """
+        _check_event(name, {} if is_json else data, key)
         now = self._clock()
         # The id of a key's event does not depend on the time; 0 is as good as any.
         new_id = self._unique_id(now) if key is None else event_id(0.0, SOURCE, "key", key)
