@@ -19,6 +19,7 @@ from kong_eventhooks_plugin.api.rest.form_values import Field
 from kong_eventhooks_plugin.api.rest.hooks_calls import HookCalls
 from kong_eventhooks_plugin.api.rest.openapi.document import document
 from kong_eventhooks_plugin.api.rest.publish_lane import PUBLISHING, Publishing
+from kong_eventhooks_plugin.api.rest.receipt_body import ReceiptBody
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, Endpoint, Handler, add_calls
 from kong_eventhooks_plugin.api.rest.serve import Calling
 from kong_eventhooks_plugin.api.rest.stream import HEARTBEAT
@@ -50,7 +51,7 @@ def rest_app(
     openapi = Endpoint("GET", "/openapi.json", _openapi(cache(partial(document, known, calls))), "open")
     guard = CallGuard(access)
     add_calls(app, (*calls, openapi), guard)
-    app[PUBLISHING] = Publishing(access, guard, service.events.offer, service.presenter.receipt, TimeLimits())
+    app[PUBLISHING] = Publishing(access, guard, service.events.offer, ReceiptBody(service.presenter), TimeLimits())
 
     async def end_streams(_: web.Application) -> None:
         feed.close()

@@ -25,14 +25,13 @@ from aiohttp.base_protocol import BaseProtocol
 from aiohttp.helpers import rfc822_formatted_time
 from aiohttp.http import SERVER_SOFTWARE, HttpProcessingError, HttpRequestParser, HttpVersion11
 
-from kong_eventhooks_plugin.api.rest.answers import encode, json_response
+from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.rest.bodies import JSON, media_type
 from kong_eventhooks_plugin.api.rest.error_mapping import response_for
 from kong_eventhooks_plugin.api.rest.request_protocol import RequestProtocol
 from kong_eventhooks_plugin.api.rest.requests import ShallowEvent, read_new_event
 from kong_eventhooks_plugin.api.rest.routes import CallGuard, caller_from
 from kong_eventhooks_plugin.api.service.access import Access, Caller
-from kong_eventhooks_plugin.api.service.views import ReceiptView
 from kong_eventhooks_plugin.api.transport.connections import Call
 from kong_eventhooks_plugin.errors import AccessRefused
 from kong_eventhooks_plugin.queue.contract import Receipt
@@ -58,12 +57,12 @@ class Offer(Protocol):
 
 
 class Publishing(NamedTuple):
-    """What an application publishes with: ``Events.offer`` and ``Presenter.receipt``."""
+    """What an application publishes with: ``Events.offer`` and ``ReceiptBody``."""
 
     access: Access
     guard: CallGuard
     offer: Offer
-    present: Callable[[Receipt], ReceiptView]
+    receipt_body: Callable[[Receipt], bytes]
     held: TimeLimits
     """Of requests that have not come whole."""
 
@@ -234,7 +233,7 @@ class PublishLane(RequestProtocol):
         """Return what comes before the body's length, and the body."""
         if isinstance(result, Receipt):
             try:
-                return _CREATED, encode(self._publishing.present(result))
+                return _CREATED, self._publishing.receipt_body(result)
             except Exception as error:  # noqa: BLE001 - as above
                 result = error
         response = response_for(result)

@@ -35,6 +35,9 @@ class Presenter:
     def __init__(self, name_of: NameOf) -> None:
         self._name_of = name_of
 
+    def names(self, hook_ids: Iterable[str]) -> tuple[str | None, ...]:
+        return tuple(map(self._name_of, hook_ids))
+
     def delivery(self, delivery: Delivery) -> views.DeliveryView:
         return views.DeliveryView(
             id=delivery.id,
