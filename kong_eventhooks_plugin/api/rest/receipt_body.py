@@ -28,16 +28,14 @@ class ReceiptBody:
             return encode(self._present.receipt(receipt))
         held = tuple(held_back.items()) if held_back else ()
         names = self._present.names((*fired, *held_back))  # a hook may have another one by now
-        return receipt.event_id.encode().join(
-            self._around_id(fired, held, names, duplicate=receipt.duplicate, spooled=receipt.spooled)
-        )
+        around = self._around_id(fired, held, names, receipt.duplicate, receipt.spooled)
+        return receipt.event_id.encode().join(around)
 
     def _made(
         self,
         fired: tuple[str, ...],
         held: tuple[tuple[str, HeldBack], ...],
         _names: tuple[str | None, ...],
-        *,
         duplicate: bool,
         spooled: bool,
     ) -> list[bytes]:
