@@ -31,6 +31,17 @@ class _Subscriber(NamedTuple):
     candidate: Candidate
 
 
+class _Subscribers(NamedTuple):
+    """Of an event. ``always``: all of them, where that needs neither its scope nor its digest."""
+
+    all: list[_Subscriber]
+    suppressing: bool
+    always: tuple[Candidate, ...] | None
+
+
+_NOBODY: Final = _Subscribers([], suppressing=False, always=())
+
+
 class Matcher:
     """An index of hooks; made anew when hooks change.
 
@@ -40,7 +51,7 @@ class Matcher:
 
     def __init__(self, hooks: Iterable[Hook]) -> None:
         self._subscribers: dict[tuple[str, str | None], list[_Subscriber]] = {}
-        self._by_event: dict[tuple[str, str], tuple[list[_Subscriber], bool]] = {}
+        self._by_event: dict[tuple[str, str], _Subscribers] = {}
         self.enabled: set[tuple[str, str | None]] = set()
         self.filters: dict[str, str] = {}
         for hook in hooks:
@@ -58,7 +69,9 @@ class Matcher:
 
     def match(self, event: Event) -> tuple[Candidate, ...]:
         """Return the hooks that match, with the event's digest where a hook suppresses by it."""
-        subscribers, suppressing = self._subscribers_of(event.source, event.event)
+        subscribers, suppressing, always = self._subscribers_of(event.source, event.event)
+        if always is not None:
+            return always
         scope = event.scope
         found = tuple([one for where, one in subscribers if where is None or where.covers(scope)])
         if not suppressing or all(one.rule is None for one in found):
@@ -66,19 +79,22 @@ class Matcher:
         data_digest = digest(event)
         return tuple(one if one.rule is None else replace(one, digest=data_digest) for one in found)
 
-    def _subscribers_of(self, source: str, event: str) -> tuple[list[_Subscriber], bool]:
-        """Return the hooks that name the event or none, and whether one of them has a rule."""
+    def _subscribers_of(self, source: str, event: str) -> _Subscribers:
+        """Return the hooks that name the event or none."""
         known = self._by_event.get((source, event))
         if known is not None:
             return known
         named = self._subscribers.get((source, event), [])
         every = [] if is_named_only(source, event) else self._subscribers.get((source, None), [])
         both = [*named, *every]
-        found = both, any(one.candidate.rule is not None for one in both)
-        if both:  # who publishes names events as it likes; hooks name few
-            if len(self._by_event) >= REMEMBERED:
-                self._by_event.clear()
-            self._by_event[source, event] = found
+        if not both:  # who publishes names events as it likes; hooks name few
+            return _NOBODY
+        suppressing = any(one.candidate.rule is not None for one in both)
+        everywhere = not suppressing and all(one.scope is None for one in both)
+        found = _Subscribers(both, suppressing, tuple([one.candidate for one in both]) if everywhere else None)
+        if len(self._by_event) >= REMEMBERED:
+            self._by_event.clear()
+        self._by_event[source, event] = found
         return found
 
 
