@@ -60,7 +60,7 @@ class Events:
 
         ``is_json``: who has read the data has found no error in it.
         """
-        _check_event(name, {} if is_json else data, key)
+        _check_event(name, None if is_json else data, key)
         now = self._clock()
         # The id of a key's event does not depend on the time; 0 is as good as any.
         new_id = self._unique_id(now) if key is None else event_id(0.0, SOURCE, "key", key)
@@ -107,13 +107,13 @@ def _is_word(text: str, longest: int) -> bool:
     return 1 <= len(text) <= longest and (text.isprintable() or _CONTROL.search(text) is None)
 
 
-def _check_event(name: str, data: dict[str, Any], key: str | None) -> None:
+def _check_event(name: str, data: dict[str, Any] | None, key: str | None) -> None:
     errors: dict[str, str] = {}
     if not _is_word(name, MAX_NAME):
         errors["event"] = f"expected 1 to {MAX_NAME} characters, none of them a control character"
     if key is not None and not _is_word(key, MAX_KEY):
         errors["key"] = f"expected 1 to {MAX_KEY} characters, none of them a control character"
-    error = json_values.json_error(data)
+    error = None if data is None else json_values.json_error(data)
     if error is not None:
         errors["data"] = str(error)
     if errors:
