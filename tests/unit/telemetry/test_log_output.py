@@ -109,9 +109,9 @@ def test_a_traceback_shows_no_values(style: str) -> None:
         "try: fail_again()\nexcept ValueError as error: structlog.get_logger().error('failed', exc_info=error)\n"
         "try: fail()\nexcept KeyError: structlog.get_logger().exception('failed')"
     )
-    got = said(program, style)
-    assert got.count("KeyError") == 2
-    assert got.index("in fail") < got.index("which led to") < got.index("ValueError")
+    got = said(program, style).replace("\\n", "\n")
+    assert got.count("\nKeyError") == 2  # from Python 3.13 on the program's own lines have these names too
+    assert got.index("in fail") < got.index("which led to") < got.index("\nValueError")
     assert "onlyonly" not in got
 
 
