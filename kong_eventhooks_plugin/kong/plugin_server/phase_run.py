@@ -26,7 +26,7 @@ from kong_eventhooks_plugin.kong.plugin_server.phases import (
 )
 from kong_eventhooks_plugin.kong.plugin_server.server_context import CallRoute, ServerContext
 from kong_eventhooks_plugin.kong.plugin_server.socket_writer import SocketWriter
-from kong_eventhooks_plugin.kong.wire.answers import FINISHED
+from kong_eventhooks_plugin.kong.wire.answers import FINISHED, finished
 from kong_eventhooks_plugin.kong.wire.frames import encode_frame
 from kong_eventhooks_plugin.kong.wire.values import DECODERS
 from kong_eventhooks_plugin.model.observation import LogObservation
@@ -206,8 +206,7 @@ class PhaseRun:
 
     def _finish(self) -> None:
         self._connection.state = READY  # before the answer: a last call's connection is handed over with it
-        echo = self._echo
-        self._connection.answer(FINISHED[len(echo)] + echo)
+        self._connection.answer(finished(self._echo))
 
     def _submit(self, observation: Observation | None) -> None:
         """Submit what the phase saw; answer at once, or when that is committed."""
