@@ -11,18 +11,16 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Final, NamedTuple
 
-from aiohttp import HttpVersion11
 from aiohttp.base_protocol import BaseProtocol
-from aiohttp.http_exceptions import HttpProcessingError
 from aiohttp.http_parser import HttpResponseParser, RawResponseMessage
 
+from kong_eventhooks_plugin.http_heads import HEAD_END, plain_message
 from kong_eventhooks_plugin.http_protocol import PIECE
 
 HEADS: Final = 256
 LONGEST_HEAD: Final = 2_048
 LONGEST: Final = PIECE
 
-_HEAD_END: Final = b"\r\n\r\n"
 _LENGTH_DIGITS: Final = len(str(LONGEST))
 _NO_CONTENT: Final = 204
 _FINAL: Final = 200
@@ -41,7 +39,7 @@ def plain_answer(data: bytes) -> tuple[PlainHead, bytes] | None:
     """Return head and body where ``data`` is one whole answer that is plain, else None."""
     if len(data) > LONGEST:
         return None
-    head, end, body = data.partition(_HEAD_END)
+    head, end, body = data.partition(HEAD_END)
     if not end or len(head) > LONGEST_HEAD:
         return None
     plain = plain_head(head)
@@ -57,17 +55,9 @@ def plain_head(head: bytes) -> PlainHead | None:
     if b"\r" in (lines := head.replace(b"\r\n", b"")) or b"\n" in lines:
         return None  # it may end where the parser is lenient
     loop = asyncio.get_running_loop()
-    try:
-        messages, upgraded, rest = HttpResponseParser(BaseProtocol(loop), loop, LONGEST).feed_data(head + _HEAD_END)
-    except HttpProcessingError:
-        return None
-    if len(messages) != 1 or upgraded or rest:
-        return None
-    message = messages[0][0]
-    length = _length(message)
-    if length is None or message.version != HttpVersion11 or message.should_close or message.upgrade or message.chunked:
-        return None
-    return PlainHead(message.code, message.raw_headers, length)
+    message = plain_message(HttpResponseParser(BaseProtocol(loop), loop, LONGEST), head)
+    length = None if message is None else _length(message)
+    return None if message is None or length is None else PlainHead(message.code, message.raw_headers, length)
 
 
 def _length(message: RawResponseMessage) -> int | None:

@@ -15,7 +15,7 @@ RANK = {
     "errors": 0, "files": 0, "__init__": 0, "kong": 0, "linux": 0, "terminal_text": 0,
     "acceptor": 1, "bounded_json": 1, "descriptors": 1, "outgoing_tls": 1,
     "tls_groups": 0, "time_limits": 0,
-    "http_errors": 1, "http_protocol": 2, "model": 1, "settings": 1, "suggestions": 0, "telemetry": 1,
+    "http_errors": 1, "http_heads": 0, "http_protocol": 2, "model": 1, "settings": 1, "suggestions": 0, "telemetry": 1,
     "storage": 2, "background": 2, "kong.wire": 2, "kong.supervisor": 2,
     "kong.admin_api": 3, "queue": 3, "sandbox": 3,
     "handlers": 4,

@@ -23,7 +23,7 @@ from typing import Any, Final, NamedTuple, Protocol, cast
 from aiohttp import hdrs, web
 from aiohttp.base_protocol import BaseProtocol
 from aiohttp.helpers import rfc822_formatted_time
-from aiohttp.http import SERVER_SOFTWARE, HttpProcessingError, HttpRequestParser, HttpVersion11
+from aiohttp.http import SERVER_SOFTWARE, HttpRequestParser
 
 from kong_eventhooks_plugin.api.rest.answers import json_response
 from kong_eventhooks_plugin.api.rest.bodies import JSON, media_type
@@ -34,6 +34,7 @@ from kong_eventhooks_plugin.api.rest.routes import CallGuard, caller_from
 from kong_eventhooks_plugin.api.service.access import Access, Caller
 from kong_eventhooks_plugin.api.transport.connections import Call
 from kong_eventhooks_plugin.errors import AccessRefused
+from kong_eventhooks_plugin.http_heads import HEAD_END, plain_message
 from kong_eventhooks_plugin.queue.contract import Receipt
 from kong_eventhooks_plugin.time_limits import TimeLimits
 
@@ -47,7 +48,6 @@ HELD_SECONDS: Final = 1.0
 _BEGIN: Final = b"POST /events"
 _PATHS: Final = frozenset({"/events", "/events/"})
 _UNUSUAL: Final = (hdrs.CONTENT_ENCODING, hdrs.EXPECT, hdrs.TRANSFER_ENCODING, hdrs.UPGRADE)
-_HEAD_END: Final = b"\r\n\r\n"
 
 
 class Offer(Protocol):
@@ -250,7 +250,7 @@ def whole_request(had: bytes) -> tuple[Caller, bytes] | None:
         if _BEGIN.startswith(had):
             return None
         raise NotPlainError
-    head, end, body = had.partition(_HEAD_END)
+    head, end, body = had.partition(HEAD_END)
     if len(head) > LONGEST_HEAD:
         raise NotPlainError
     if not end:
@@ -271,18 +271,13 @@ def plain_head(head: bytes) -> PlainHead | None:
     That is JSON of a known length, on a connection that stays open, and nothing else that changes what is read.
     """
     loop = asyncio.get_running_loop()
-    try:
-        messages, upgraded, rest = HttpRequestParser(BaseProtocol(loop), loop, LONGEST_BODY).feed_data(head + _HEAD_END)
-    except HttpProcessingError:
+    message = plain_message(HttpRequestParser(BaseProtocol(loop), loop, LONGEST_BODY), head)
+    if message is None:
         return None
-    if len(messages) != 1 or upgraded or rest:
-        return None
-    message = messages[0][0]
     headers = message.headers
     is_plain = (
-        (message.method, message.version) == (hdrs.METH_POST, HttpVersion11)
+        message.method == hdrs.METH_POST
         and message.path in _PATHS
-        and not (message.should_close or message.upgrade or message.chunked)
         and not any(name in headers for name in _UNUSUAL)
         and media_type(headers.get(hdrs.CONTENT_TYPE, "")) == JSON
     )
