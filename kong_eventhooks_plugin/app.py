@@ -500,8 +500,10 @@ class Worker:
         LoopStalls(parts.metrics.counts, asyncio.get_running_loop()).start()
         await self._until_stopped(link, delivery, apis)
         await cancel(keeping, *apis)
-        # systemd signals the workers of a supervisor that was killed: the signal may come before the link's end.
-        self._tasks.run(listening.stop("supervisor exited" if supervisor.exited() else "stopped"))
+        # systemd signals the workers of a supervisor that was killed: the signal may come before the link's end, and
+        # its end before we have another parent.
+        orphaned = link.reason == "supervisor exited" or supervisor.exited()
+        self._tasks.run(listening.stop("supervisor exited" if orphaned else "stopped"))
         server.stop_accepting()
         # Where the supervisor was killed, this is the last one open: whoever starts next needs the path now.
         self._listening.close()
