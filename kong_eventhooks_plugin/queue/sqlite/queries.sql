@@ -131,12 +131,12 @@ SELECT bytes FROM deliveries WHERE event = ? AND hook = ?;
 
 -- name: others_leases
 -- The hooks of which another opening of the store holds leases.
-SELECT DISTINCT h.id FROM deliveries AS d JOIN hooks AS h ON h.n = d.hook
-WHERE d.lease_until IS NOT NULL AND d.lease <> ?;
+SELECT DISTINCT h.id FROM deliveries AS d INDEXED BY deliveries_unsettled CROSS JOIN hooks AS h
+WHERE d.settled_at IS NULL AND d.lease_until IS NOT NULL AND d.lease <> ? AND h.n = d.hook;
 
 -- name: release_others_leases
-UPDATE deliveries SET state = 'pending', lease = NULL, lease_until = NULL
-WHERE lease_until IS NOT NULL AND lease <> ?;
+UPDATE deliveries INDEXED BY deliveries_unsettled SET state = 'pending', lease = NULL, lease_until = NULL
+WHERE settled_at IS NULL AND lease_until IS NOT NULL AND lease <> ?;
 
 -- name: create_chosen
 CREATE TEMP TABLE IF NOT EXISTS chosen (event INTEGER NOT NULL, hook INTEGER NOT NULL, PRIMARY KEY (event, hook))
@@ -314,7 +314,7 @@ SELECT number, started_at, seconds, outcome, error, detail, status, body, exchan
 WHERE event = ? AND hook = ? ORDER BY number;
 
 -- name: count_leased
-SELECT count(*) FROM deliveries INDEXED BY deliveries_leased WHERE lease_until > ?;
+SELECT count(*) FROM deliveries INDEXED BY deliveries_unsettled WHERE settled_at IS NULL AND lease_until > ?;
 
 -- name: oldest_unsettled
 SELECT created_at FROM deliveries INDEXED BY deliveries_unsettled WHERE settled_at IS NULL ORDER BY event, hook LIMIT 1;
