@@ -64,7 +64,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "events_not_accepted": "The queue did not accept a poller's events; tried again.",
     "filter_failed": "A hook's filter could not be evaluated for an event; the hook does not fire.",
     "filters_failed": "Filters could not be evaluated (`reason`); the hooks fire.",
-    "forwarded_change_overtaken": (
+    "forwarded_change_superseded": (
         "A change that another node saw is no event of its own: its entity was changed again, or deleted, before it "
         "was read."
     ),

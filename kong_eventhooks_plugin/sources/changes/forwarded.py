@@ -139,13 +139,13 @@ class ForwardedChanges:
             entity = None
         else:
             entity = await self._read(change)
-            if entity is None or await self._is_overtaken(change, entity):
-                _log.debug("forwarded_change_overtaken", schema=change.place.schema, id=change.id)
+            if entity is None or await self._is_superseded(change, entity):
+                _log.debug("forwarded_change_superseded", schema=change.place.schema, id=change.id)
                 return
         began = seen_at - change.seconds
         await self._observer.apply(RouteChange(change.place, change.method, entity, change.actor, began, seen_at))
 
-    async def _is_overtaken(self, change: ForwardedChange, entity: dict[str, Any]) -> bool:
+    async def _is_superseded(self, change: ForwardedChange, entity: dict[str, Any]) -> bool:
         """Return whether the state is not the one that the change led to, and a later change reports it."""
         if entity.get("updated_at") == change.updated_at:
             return False

@@ -41,9 +41,9 @@ RETRY_SECONDS: Final = 1.0
 """After a failure, twice as long after each more, ``interval`` at most. The first reconciliation ever should come soon
 after Kong does: what changes before it is not reported."""
 
-Outcome = Literal["done", "same", "moved", "failed", "overtaken"]
-"""``same``: the configuration_hash did not change; ``moved``: it did not stop changing; ``overtaken``: another process
-leads now."""
+Outcome = Literal["done", "same", "moved", "failed", "lost_leadership"]
+"""``same``: the configuration_hash did not change; ``moved``: it did not stop changing; ``lost_leadership``: another
+process leads now."""
 
 _COMPLETE: Final[frozenset[Outcome]] = frozenset({"done", "same"})
 
@@ -157,7 +157,7 @@ class Reconciler:
         except _ConfigurationChanged:
             outcome, error = "moved", "the configuration did not stop changing"
         except _LostLeadership:
-            outcome = "overtaken"
+            outcome = "lost_leadership"
         seconds = self._timer() - began
         self.counts.reconciliations[outcome,] += 1
         self._report(outcome, seconds, skipped, error)

@@ -271,7 +271,7 @@ async def test_a_change_that_another_follows_at_once_is_no_event_of_its_own(
     await sender.sent()
     with capture_logs() as logs:
         assert await taker.take() == [*told, "consumers:update grace (custom_id, tags) by ada"]
-    assert [line["event"] for line in logs if line["log_level"] == "debug"] == ["forwarded_change_overtaken"]
+    assert [line["event"] for line in logs if line["log_level"] == "debug"] == ["forwarded_change_superseded"]
 
 
 async def test_while_kong_does_not_answer_changes_wait(sender: Sender, taker: Taker, kong: AdminNode) -> None:

@@ -147,7 +147,7 @@ async def test_a_first_reconciliation_that_is_cut_short_stays_silent(
         return steps < 4
 
     monkeypatch.setattr(world.reconciler, "_may_continue", die)
-    assert await world.reconciler.run_once() == "overtaken"
+    assert await world.reconciler.run_once() == "lost_leadership"
     assert 1 < len(world.known("consumers")) < 8
     await world.reopen()
     assert await world.reconcile() == []
@@ -453,7 +453,7 @@ async def test_a_process_that_stops_leading_asks_and_applies_no_more(world: Worl
     asked, leads = len(world.kong.asked), False
     while await world.gate.next(task):
         pass
-    assert task.result() == "overtaken"
+    assert task.result() == "lost_leadership"
     assert len(world.kong.asked) == asked
     leads, world.held = True, False
     assert len(await world.reconcile()) == 1
