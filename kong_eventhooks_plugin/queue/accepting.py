@@ -43,7 +43,7 @@ class Offered(Waiter[Receipt]):
         future: "Future[Receipt]",
         place: SpoolPlace | None = None,
     ) -> None:
-        self.future = future  # as Waiter's, without a call for each event
+        self.recipient = future  # as Waiter's, without a call for each event
         self.answer = None
         self.error = None
         self.place = place

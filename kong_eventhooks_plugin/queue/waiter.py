@@ -13,8 +13,8 @@ T_contra = TypeVar("T_contra", contravariant=True)
 log = structlog.get_logger()
 
 
-class Answered(Protocol[T_contra]):
-    """What a waiter needs of a future."""
+class Recipient(Protocol[T_contra]):
+    """Who gets a result: a future, or what stands in for one."""
 
     def done(self) -> bool: ...
 
@@ -23,7 +23,7 @@ class Answered(Protocol[T_contra]):
     def set_exception(self, exception: EventHooksError, /) -> None: ...
 
 
-class SourceAnswered:
+class SourceRecipient:
     """Tells a source of settlements their end at once: a future and its callback would cost 4,700 instructions."""
 
     __slots__ = ("_done", "_source")
@@ -48,23 +48,23 @@ class SourceAnswered:
 
 
 class Waiter(Generic[T]):
-    """A future and its result after the commit: ``error`` where there is one, else ``answer``."""
+    """A recipient and its result after the commit: ``error`` where there is one, else ``answer``."""
 
-    __slots__ = ("answer", "error", "future")
+    __slots__ = ("answer", "error", "recipient")
 
-    def __init__(self, future: Answered[T]) -> None:
-        self.future = future
+    def __init__(self, recipient: Recipient[T]) -> None:
+        self.recipient = recipient
         self.answer: T | None = None
         self.error: EventHooksError | None = None
 
     def resolve(self) -> None:
-        """Complete the future, unless its caller has stopped waiting."""
-        if self.future.done():
+        """Hand the result over, unless the caller has stopped waiting."""
+        if self.recipient.done():
             return
         if self.error is None:
-            self.future.set_result(self.answer)  # type: ignore[arg-type]  # without an error the answer is there
+            self.recipient.set_result(self.answer)  # type: ignore[arg-type]  # without an error the answer is there
         else:
-            self.future.set_exception(self.error)
+            self.recipient.set_exception(self.error)
 
     def fail(self, error: EventHooksError) -> None:
         self.error = error

@@ -11,7 +11,7 @@ from kong_eventhooks_plugin.queue.postgresql.lane import Hooks
 from kong_eventhooks_plugin.queue.postgresql.leases import Claim
 from kong_eventhooks_plugin.queue.postgresql.taking import Taken
 from kong_eventhooks_plugin.queue.rows import splits
-from kong_eventhooks_plugin.queue.waiter import Answered, Waiter
+from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter
 
 
 class Settling(Waiter[int]):
@@ -22,8 +22,8 @@ class Settling(Waiter[int]):
 
     __slots__ = ("collect", "released", "settlements")
 
-    def __init__(self, collect: Callable[[], Sequence[Settlement]], future: Answered[int]) -> None:
-        super().__init__(future)
+    def __init__(self, collect: Callable[[], Sequence[Settlement]], recipient: Recipient[int]) -> None:
+        super().__init__(recipient)
         self.collect = collect
         self.settlements: Sequence[Settlement] = ()
         self.released: frozenset[str] = frozenset()

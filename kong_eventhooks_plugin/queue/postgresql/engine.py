@@ -55,7 +55,7 @@ from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.schema import migrate
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
 from kong_eventhooks_plugin.queue.rows import encoded, splits
-from kong_eventhooks_plugin.queue.waiter import SourceAnswered
+from kong_eventhooks_plugin.queue.waiter import SourceRecipient
 
 T = TypeVar("T")
 
@@ -181,7 +181,7 @@ class PostgresQueue:
         def collect() -> list[Settlement]:
             return [self._in_store_time(settlement) for settlement in source.waiting()]
 
-        self._group().settle_soon(collect, SourceAnswered(source), prompt=prompt)
+        self._group().settle_soon(collect, SourceRecipient(source), prompt=prompt)
 
     def hurry(self) -> None:
         if self._group_commit is not None:

@@ -40,7 +40,7 @@ from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare, Transaction
 from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
-from kong_eventhooks_plugin.queue.waiter import Answered
+from kong_eventhooks_plugin.queue.waiter import Recipient
 
 T = TypeVar("T")
 
@@ -100,11 +100,11 @@ class GroupCommit:
         return future
 
     def settle_soon(
-        self, collect: Callable[[], Sequence[Settlement]], answered: Answered[int], *, prompt: bool
+        self, collect: Callable[[], Sequence[Settlement]], recipient: Recipient[int], *, prompt: bool
     ) -> None:
         """Settle with the next transaction, which is begun for it only after a while, or if it is prompt."""
         self._check_room(self._patience.waiting)
-        self._patience.add(Settling(collect, answered))
+        self._patience.add(Settling(collect, recipient))
         if prompt:
             self.hurry()
 

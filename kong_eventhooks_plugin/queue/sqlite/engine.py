@@ -47,7 +47,7 @@ from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.file import open_writer
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
 from kong_eventhooks_plugin.queue.sqlite.reads import Reader
-from kong_eventhooks_plugin.queue.waiter import SourceAnswered
+from kong_eventhooks_plugin.queue.waiter import SourceRecipient
 from kong_eventhooks_plugin.storage.thread import CallThread
 
 T = TypeVar("T")
@@ -152,7 +152,7 @@ class SqliteQueue:
             settling.settle(counters, settlements)
             return len(settlements)
 
-        self._writer().submit_soon(settle, SourceAnswered(source), prompt=prompt)
+        self._writer().submit_soon(settle, SourceRecipient(source), prompt=prompt)
 
     def hurry(self) -> None:
         if self._group_commit is not None:

@@ -42,7 +42,7 @@ from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
-from kong_eventhooks_plugin.queue.waiter import Answered, Waiter
+from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
 
@@ -62,8 +62,8 @@ class WriteOperation(Waiter[T]):
 
     __slots__ = ("run",)
 
-    def __init__(self, run: Callable[[Counters], T], future: Answered[T]) -> None:
-        super().__init__(future)
+    def __init__(self, run: Callable[[Counters], T], recipient: Recipient[T]) -> None:
+        super().__init__(recipient)
         self.run = run
 
 
@@ -200,10 +200,10 @@ class GroupCommit:
             self._start()
         return future
 
-    def submit_soon(self, run: Callable[[Counters], T], answered: Answered[T], *, prompt: bool) -> None:
+    def submit_soon(self, run: Callable[[Counters], T], recipient: Recipient[T], *, prompt: bool) -> None:
         """Put an operation into the next transaction, which is begun for it only after a while, or if it is prompt."""
         self._check_room(self._patience.waiting)
-        self._patience.add(WriteOperation(run, answered))
+        self._patience.add(WriteOperation(run, recipient))
         if prompt:
             self.hurry()
 

@@ -4,7 +4,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Settlement, SettlementSource
-from kong_eventhooks_plugin.queue.waiter import SourceAnswered, Waiter
+from kong_eventhooks_plugin.queue.waiter import SourceRecipient, Waiter
 
 
 class Source(SettlementSource):
@@ -25,7 +25,7 @@ class Source(SettlementSource):
 def test_a_source_is_told_the_end_once_and_its_error_stops_no_commit() -> None:
     """Told twice, it would take what waits behind this batch for settled."""
     source = Source()
-    waiter: Waiter[int] = Waiter(SourceAnswered(source))
+    waiter: Waiter[int] = Waiter(SourceRecipient(source))
     waiter.answer = 2
     with structlog.testing.capture_logs() as logs:
         waiter.resolve()
@@ -33,7 +33,7 @@ def test_a_source_is_told_the_end_once_and_its_error_stops_no_commit() -> None:
     assert source.told == [2]
     assert [line["event"] for line in logs] == ["settlement_listener_failed"]
     source = Source()
-    waiter = Waiter(SourceAnswered(source))
+    waiter = Waiter(SourceRecipient(source))
     waiter.fail(error := StoreUnavailable("closed before this was known to be written"))
     waiter.resolve()
     assert source.told == [error]
