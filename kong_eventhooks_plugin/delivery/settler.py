@@ -16,6 +16,7 @@ import structlog
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.waiting import Wait, pause
 from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
+from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.contract import Clock, EndpointHealth, Queue, Settlement, SettlementSource
 
 log = structlog.get_logger()
@@ -51,6 +52,10 @@ class Settler(SettlementSource):
             self._begin()
         elif prompt:
             self._queue.hurry()
+
+    def release(self, delivery: Delivery) -> None:
+        """Write that a delivery is nobody's again, due as it was."""
+        self.settle(Settlement(delivery.id, "pending", None, due_at=delivery.due_at))
 
     def save_health(self, health: EndpointHealth) -> None:
         """Write an endpoint's health later; only the last value counts."""

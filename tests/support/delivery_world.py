@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.ids import delivery_id
 from kong_eventhooks_plugin.model.operation import Operation
-from kong_eventhooks_plugin.queue.contract import Candidate, Offer, Settlement
+from kong_eventhooks_plugin.queue.contract import Candidate, Offer, Settlement, Taker
 from kong_eventhooks_plugin.telemetry.metrics import Metrics
 from tests.support.delivery_time import FakeTime
 from tests.support.events import make_event, make_hook
@@ -216,6 +216,13 @@ class World:
             incidents=incidents,
             calls_waiting=calls_waiting,
         )
+
+    @property
+    def taker(self) -> Taker:
+        """What the queue leases new deliveries to."""
+        taker = self.queue._taker
+        assert taker is not None
+        return taker
 
     async def __aenter__(self) -> Self:
         await self.queue.open()

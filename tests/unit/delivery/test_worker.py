@@ -13,13 +13,14 @@ from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Delivery, Discard, Retry
 from kong_eventhooks_plugin.model.hook import Hook
-from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Offer, Settlement
+from kong_eventhooks_plugin.queue.contract import EndpointHealth, Settlement
 from tests.support.delivery_time import FakeTime
 from tests.support.delivery_world import World, scripted_hook, world
-from tests.support.events import make_event, make_hook
+from tests.support.events import make_hook
 from tests.support.waiting import SECONDS
 
 A, B = scripted_hook("a"), scripted_hook("b")
+ORDERED = scripted_hook("ordered", config={"ordered": True, "retry": {"attempts": 2, "schedule": [10]}})
 FAILED = Retry("status", "answered 500", Answer(500, b"why"))
 TIMED_OUT = Retry("timeout", "no answer in time", hold=True)
 
@@ -97,50 +98,6 @@ async def test_a_discarded_delivery_is_dead_at_once() -> None:
         assert w.held() == {}
 
 
-async def test_a_hook_has_eight_in_flight_and_a_hanging_one_delays_no_other() -> None:
-    async with world(A, B) as w:
-        w.handler.gates["a"] = asyncio.Event()
-        await w.offer(A, count=50)
-        await w.handler.called(8, "a")
-        await w.offer(B, count=20)
-        await w.queue.settled(20)
-        assert (w.handler.most["a"], len(w.handler.jobs_of("a"))) == (8, 8)
-        w.handler.gates["a"].set()
-        await w.queue.settled(70)
-        assert w.handler.most["a"] == 8
-
-
-async def test_many_hanging_hooks_leave_room_for_a_healthy_one() -> None:
-    hanging = [scripted_hook(f"hanging-{number}") for number in range(40)]
-    async with world(A, *hanging) as w:
-        for hook in hanging:
-            w.handler.gates[hook.name] = asyncio.Event()
-            await w.offer(hook, count=10)
-        await w.turn(500)
-        assert len(w.handler.jobs) < 256
-        await w.offer(A, count=20)
-        await w.queue.settled(20)
-        assert {settlement.state for settlement in w.queue.attempted} == {"delivered"}
-
-
-async def test_a_hook_has_as_many_in_flight_as_it_asks_for() -> None:
-    one = scripted_hook("one", config={"endpoint": "http://one:80", "concurrency": 1})
-    many = scripted_hook("many", config={"endpoint": "http://many:80", "concurrency": 20})
-    async with world(one, many) as w:
-        for hook, most in ((one, 1), (many, 20)):
-            w.handler.gates[hook.name] = asyncio.Event()
-            await w.offer(hook, count=30)
-            await w.handler.called(most, hook.name)
-            await w.turn()
-            assert w.handler.most[hook.name] == most
-            w.handler.gates[hook.name].set()
-        await w.queue.settled(60)
-        assert w.handler.most == {"one": 1, "many": 20}
-
-
-ORDERED = scripted_hook("ordered", config={"ordered": True, "retry": {"attempts": 2, "schedule": [10]}})
-
-
 async def test_an_ordered_hook_delivers_one_after_the_other() -> None:
     async with world(ORDERED) as w:
         ids = await w.offer(ORDERED, count=5)
@@ -189,17 +146,6 @@ async def test_a_failing_head_holds_those_behind_it_until_it_is_dead_and_a_repla
         assert [job.delivery_id for job in w.handler.jobs[3:6]] == [third, first, third]
 
 
-async def test_a_definition_that_becomes_ordered_applies_to_what_waits() -> None:
-    async with world(A) as w:
-        w.handler.gates["a"] = asyncio.Event()
-        ids = await w.offer(A, count=20)
-        await w.handler.called(8)
-        w.registry.set(scripted_hook("a", config={**A.config, "ordered": True}))
-        w.handler.gates["a"].set()
-        await w.queue.settled(20)
-        assert [job.delivery_id for job in w.handler.jobs[8:]] == ids[8:]
-
-
 async def test_another_process_goes_on_in_order() -> None:
     clock = FakeTime()
     async with world(ORDERED, time=clock) as w:
@@ -231,20 +177,6 @@ async def test_a_hook_s_own_schedule_is_kept() -> None:
         assert (stored.state, stored.reason) == ("dead", "final_status")
 
 
-async def test_a_lease_is_as_long_as_the_hook_s_own_time_out_needs() -> None:
-    slow = scripted_hook("slow", config={"endpoint": "http://slow:80", "timeout": 120})
-    async with world(slow) as w:
-        w.handler.gates["slow"] = asyncio.Event()
-        [delivery] = await w.offer(slow)
-        await w.handler.called(1)
-        w.time.advance(119)
-        await w.turn()
-        assert (await w.queue.get(delivery)).state == "leased"
-        w.handler.gates["slow"].set()
-        await w.queue.settled(1)
-        assert len(w.handler.jobs) == 1
-
-
 async def test_a_time_out_holds_the_endpoint_and_every_hook_that_shares_it() -> None:
     shared = scripted_hook("shared", config=A.config)
     async with world(A, shared, B) as w:
@@ -274,19 +206,6 @@ async def test_a_time_out_holds_the_endpoint_however_long_the_attempt_took() -> 
         w.handler.gates["a"].set()
         await w.queue.settled(1)
         assert w.held() == {A.id: "endpoint_held"}
-
-
-async def test_what_was_claimed_and_not_started_goes_back_when_the_endpoint_is_held() -> None:
-    async with world(A, limits=DeliveryLimits(per_hook=1)) as w:
-        w.handler.outcomes["a"] = [TIMED_OUT, Delivered()]
-        ids = await w.offer(A, count=5)
-        await w.queue.settled(1)
-        await w.queue.news.until(lambda: len(w.queue.settlements) >= 5)
-        states = [(await w.queue.get(delivery)).state for delivery in ids]
-        assert states == ["pending"] * 5
-        assert [(await w.queue.get(delivery)).attempts for delivery in ids] == [1, 0, 0, 0, 0]
-        w.time.advance(60)
-        await w.queue.settled(6)
 
 
 async def test_a_failing_endpoint_gets_a_rest_then_one_probe() -> None:
@@ -323,122 +242,6 @@ async def test_a_hook_that_its_endpoint_refuses_closes_no_other_out() -> None:
         assert len(w.handler.jobs_of("shared")) == 120
 
 
-async def test_a_410_switches_the_hook_off_and_its_deliveries_stay_pending() -> None:
-    async with world(A, B) as w:
-        w.handler.outcomes["a"] = [Discard("gone", "answered 410", Answer(410), disable=True)]
-        [first] = await w.offer(A)
-        await w.queue.settled(1)
-        [second] = await w.offer(A)
-        w.time.advance(7 * 86_400)
-        await w.turn()
-        assert (await w.queue.get(first)).state == "dead"
-        assert (await w.queue.get(second)).state == "pending"
-        assert w.held() == {A.id: "endpoint_gone"}
-        assert await w.queue.endpoints() == [EndpointHealth(A.id, None, "gone", w.time() - 7 * 86_400)]
-        w.handler.outcomes["a"] = [Delivered()]
-        with structlog.testing.capture_logs() as logs:
-            assert await w.worker.enable(A.id)
-            assert await w.queue.endpoints() == [EndpointHealth(A.id)]
-            assert not await w.worker.enable(A.id)
-            assert not await w.worker.enable("of nobody")
-        assert [each["hook"] for each in logs if each["event"] == "hook_enabled"] == ["a"]
-        await w.queue.settled(2)
-        assert (await w.queue.get(second)).state == "delivered"
-
-
-async def test_of_many_410s_at_once_one_is_told_and_how_to_go_on() -> None:
-    async with world(A) as w:
-        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
-        w.handler.gates["a"] = asyncio.Event()
-        await w.offer(A, count=8)
-        await w.handler.called(8)
-        with structlog.testing.capture_logs() as logs:
-            w.handler.gates["a"].set()
-            await w.queue.settled(8)
-        [line] = [each for each in logs if each["event"] == "hook_disabled"]
-        assert (line["hook"], line["reason"]) == ("a", "gone")
-        assert "kong-event-hooks hooks test a" in line["hint"]
-
-
-async def test_a_process_that_waits_can_enable_a_hook_for_the_one_that_delivers() -> None:
-    time = FakeTime()
-    async with world(A, time=time) as one, world(A, time=time, queue=one.queue, holder="two") as two:
-        one.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True), Delivered()]
-        await one.offer(A)
-        await one.queue.settled(1)
-        await one.turn()
-        await one.offer(A)
-        await one.turn()
-        assert len(one.queue.attempted) == 1
-        assert await two.worker.enable(A.id)
-        for _ in range(20):
-            time.advance(1)
-            await one.turn()
-        await one.queue.settled(2)
-        assert (len(one.handler.jobs), two.handler.jobs) == (2, [])
-
-
-async def test_what_was_enabled_once_and_switched_off_since_stays_off_for_the_next_that_delivers() -> None:
-    time = FakeTime()
-    async with world(A, time=time) as one, world(A, time=time, queue=one.queue, holder="two") as two:
-        assert not await two.worker.enable(A.id), "a test of it arrived"
-        one.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
-        await one.offer(A)
-        await one.queue.settled(1)
-        await one.turn()
-        await one.worker.drain(1)
-        await one.offer(A)
-        for _ in range(20):
-            time.advance(1)
-            await two.turn()
-        assert two.worker.leading
-        assert two.held() == {A.id: "endpoint_gone"}
-        assert two.handler.jobs == []
-
-
-async def test_a_hook_cannot_be_enabled_for_good_while_the_store_is_away() -> None:
-    async with world(A) as w:
-        w.queue.failing = StoreUnavailable("away")
-        with pytest.raises(StoreUnavailable):
-            await w.worker.enable(A.id)
-
-
-async def test_switched_off_survives_a_restart_and_ends_when_the_definition_changes() -> None:
-    time = FakeTime()
-    async with world(A, time=time) as w:
-        queue = w.queue
-        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True)]
-        await w.offer(A)
-        await queue.settled(1)
-        await w.worker.drain(1)
-    async with world(A, time=time, queue=queue, holder="two") as w:
-        await w.offer(A)
-        await w.turn()
-        assert w.held() == {A.id: "endpoint_gone"}
-        w.registry.set()
-        w.registry.set(A)
-        await w.turn()
-        assert w.held() == {A.id: "endpoint_gone"}, "the same definition, taken away and brought back"
-        changed = scripted_hook("a", config={"endpoint": "http://elsewhere:80"})
-        w.registry.set(changed)
-        await queue.settled(2)
-        assert w.held() == {}
-
-
-async def test_another_process_can_enable_a_hook() -> None:
-    async with world(A) as w:
-        w.handler.outcomes["a"] = [Discard("gone", "answered 410", disable=True), Delivered()]
-        await w.offer(A)
-        await w.queue.settled(1)
-        await w.offer(A)
-        await w.turn()
-        await w.queue.save_endpoint(EndpointHealth(A.id))
-        for _ in range(20):
-            w.time.advance(1)
-            await w.turn()
-        await w.queue.settled(2)
-
-
 async def test_a_clock_set_back_puts_off_neither_deliveries_nor_what_another_process_says() -> None:
     async with world(A, B) as w:
         w.handler.outcomes = {"a": [Discard("gone", "answered 410", disable=True), Delivered()], "b": [TIMED_OUT]}
@@ -457,23 +260,6 @@ async def test_a_clock_set_back_puts_off_neither_deliveries_nor_what_another_pro
             w.time.advance(1)
         await w.turn()
         assert len(w.queue.attempted) == 4
-
-
-async def test_an_endpoint_without_a_success_for_120_hours_is_switched_off() -> None:
-    async with world(A) as w:
-        w.handler.outcomes["a"] = [FAILED]
-        with structlog.testing.capture_logs() as logs:
-            hours = 0
-            while w.held().get(A.id) != "endpoint_failing":
-                await w.offer(A)
-                before = len(w.queue.attempted)
-                await w.turn()
-                w.time.advance(3600)
-                await w.queue.settled(before + 1)
-                hours += 1
-        assert hours == 121
-        assert any(each["event"] == "hook_disabled" and each["reason"] == "failing" for each in logs)
-        assert (await w.queue.endpoints())[0].disabled == "failing"
 
 
 async def test_a_hook_whose_secret_has_no_value_is_held_and_sends_nothing() -> None:
@@ -497,27 +283,6 @@ async def test_a_disabled_hook_and_one_without_a_handler_are_held() -> None:
         assert (w.handler.jobs, w.held()) == ([], {A.id: "disabled", other.id: "no_handler"})
         w.registry.set(A, other)
         await w.queue.settled(1)
-
-
-async def test_deliveries_of_a_removed_hook_are_buried_but_not_at_once() -> None:
-    async with world(A) as w:
-        w.registry.set()
-        [delivery] = await w.offer(A)
-        w.time.advance(1)
-        await w.turn()
-        w.time.advance(28)
-        await w.turn()
-        assert (await w.queue.get(delivery)).state == "pending"
-        w.registry.set(A)
-        await w.queue.settled(1)
-        w.registry.set()
-        [delivery] = await w.offer(A)
-        w.time.advance(1)
-        await w.turn()
-        w.time.advance(30)
-        await w.turn()
-        stored = await w.queue.get(delivery)
-        assert (stored.state, stored.reason) == ("dead", "hook_removed")
 
 
 async def test_a_handler_that_raises_costs_an_attempt_and_its_text_is_not_told() -> None:
@@ -553,54 +318,6 @@ async def test_work_of_another_process_is_found_by_the_poll() -> None:
         w.queue._listeners = listeners
 
 
-async def test_a_lane_with_room_gets_new_deliveries_without_a_claim() -> None:
-    async with world(A, limits=DeliveryLimits(waiting_alone=24)) as w:
-        gate = w.handler.gates["a"] = asyncio.Event()
-        ids = await w.offer(A, count=40)
-        await w.handler.called(8)
-        assert w.queue.claims == []
-        states = [(await w.queue.get(each)).state for each in ids]
-        assert states == ["leased"] * 32 + ["pending"] * 8, "as many as a claim takes"
-        gate.set()
-        await w.queue.settled(40)
-        assert [job.delivery_id for job in w.handler.jobs] == ids
-
-
-@pytest.mark.parametrize("why", ["a claim that goes first", "a hook that is held", "no lease to deliver"])
-async def test_a_lane_without_room_gets_none(why: str) -> None:
-    async with world(A) as w:
-        if why == "a claim that goes first":
-            w.worker._lanes.lane(A.id).expect_work(w.time())
-        elif why == "a hook that is held":
-            w.registry.unresolved.add("a")
-        else:
-            w.worker._leadership._until = 0.0
-        assert w.worker.room(A.id).deliveries == 0
-
-
-async def test_what_was_accepted_while_the_lease_to_deliver_was_lost_is_released() -> None:
-    async with world(A) as w:
-        await w.queue.offer(Offer(make_event(), (Candidate("nobody", A.source),)))
-        [delivery] = await w.queue.claim("nobody", 1, 60)
-        w.worker._leadership._until = 0.0
-        w.worker.taken(A.id, [delivery], w.time() + 60)
-        await w.turn()
-        assert (await w.queue.get(delivery.id)).state == "pending"
-        assert w.handler.jobs == []
-
-
-async def test_nothing_is_claimed_where_nothing_is_to_do() -> None:
-    async with world(A) as w:
-        await w.offer(A)
-        await w.queue.settled(1)
-        await w.turn()
-        claims = len(w.queue.claims)
-        for _ in range(30):
-            w.time.advance(1)
-            await w.turn()
-        assert len(w.queue.claims) == claims
-
-
 async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost() -> None:
     async with world(A) as w:
         w.handler.gates["a"] = asyncio.Event()
@@ -616,20 +333,6 @@ async def test_a_store_that_fails_is_asked_again_and_nothing_is_lost() -> None:
             await w.queue.settled(5)
         assert [(await w.queue.get(delivery)).state for delivery in ids] == ["delivered"] * 5
         assert any(each["event"] == "outcomes_write_failed" for each in logs)
-
-
-async def test_while_outcomes_cannot_be_written_nothing_new_is_started() -> None:
-    async with world(A, limits=DeliveryLimits(unsettled=3)) as w:
-        w.handler.gates["a"] = asyncio.Event()
-        await w.offer(A, count=20)
-        await w.handler.called(8)
-        w.queue.failing = StoreUnavailable("disk full")
-        w.handler.gates["a"].set()
-        await w.turn()
-        assert len(w.handler.jobs) <= 11
-        w.queue.failing = None
-        w.time.advance(1)
-        await w.queue.settled(20)
 
 
 async def test_a_crash_between_sending_and_settling_delivers_again_with_the_same_id() -> None:
@@ -721,23 +424,6 @@ async def test_a_store_that_never_answers_does_not_keep_the_process(monkeypatch:
         async with asyncio.timeout(SECONDS):
             await w.worker.drain(1)
         assert not w.worker.leading
-
-
-async def test_a_delivery_that_waited_until_its_lease_is_nearly_over_is_claimed_anew_first() -> None:
-    async with world(A, limits=DeliveryLimits(per_hook=1, attempt=40.0)) as w:
-        w.handler.gates["a"] = asyncio.Event()
-        ids = await w.offer(A, count=2)
-        await w.handler.called(1)
-        # The lease is three longest attempts of 45 s; with 44 s left another attempt could outlive it.
-        for _ in range(91):
-            w.time.advance(1)
-            await w.turn(5)
-        w.handler.gates["a"].set()
-        await w.queue.settled(2)
-        returned = [each for each in w.queue.settlements if each.attempt is None]
-        assert [each.delivery_id for each in returned] == [ids[1]]
-        assert [(await w.queue.get(delivery)).state for delivery in ids] == ["delivered"] * 2
-        assert len(w.handler.jobs) == 2
 
 
 async def test_draining_twice_or_before_it_ran_is_fine() -> None:
