@@ -58,13 +58,14 @@ def first(waiting: deque[T]) -> list[T]:
 
 
 def first_offers(waiting: deque[Offered]) -> list[Offered]:
-    """Take the offers of the next transaction."""
-    taken: list[Offered] = []
-    room = BATCH_DELIVERIES
-    while waiting and room > 0 and len(taken) < BATCH:
-        taken.append(one := waiting.popleft())
+    """Take the offers of the next transaction; where that raises all of them still wait."""
+    count, room = 0, BATCH_DELIVERIES
+    for one in waiting:
+        if room <= 0 or count == BATCH:
+            break
+        count += 1
         room -= len(one.offer.candidates)
-    return taken
+    return [waiting.popleft() for _ in range(count)]
 
 
 class Slots(Protocol):

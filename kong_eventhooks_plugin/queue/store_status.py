@@ -30,9 +30,10 @@ class StoreStatus:
             return f"{self._name}: {self._waits_for} for {under_way:.0f} s"
         return self.failing if now - self._failed_at < FAILING_SECONDS else None
 
-    def failed(self, error: str) -> None:
+    def failed(self, error: str, bug: BaseException | None = None) -> None:
+        """``bug``: what the error comes from, where it is none of the store's."""
         if self.failing is None:
-            log.error("store_unavailable", file=self._name, error=error)
+            log.error("store_unavailable", file=self._name, error=error, exc_info=bug)
         self.failing, self._failed_at = error, time.monotonic()
 
     def recovered(self) -> None:

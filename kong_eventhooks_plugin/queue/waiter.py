@@ -1,5 +1,6 @@
 """A caller that waits for a transaction's end."""
 
+from collections.abc import Callable
 from typing import Generic, Protocol, TypeVar
 
 import structlog
@@ -36,15 +37,17 @@ class SourceRecipient:
         return self._done
 
     def set_result(self, count: int) -> None:
-        self._done = True
-        try:
-            self._source.settled(count)
-        except Exception:  # it must not keep the next transaction from starting
-            log.exception("settlement_listener_failed")
+        self._end(self._source.settled, count)
 
     def set_exception(self, error: EventHooksError) -> None:
+        self._end(self._source.not_settled, error)
+
+    def _end(self, tell: Callable[[T], None], end: T) -> None:
         self._done = True
-        self._source.not_settled(error)
+        try:
+            tell(end)
+        except Exception:  # it must not keep the next transaction from starting
+            log.exception("settlement_listener_failed")
 
 
 class Waiter(Generic[T]):

@@ -11,6 +11,8 @@ Limits: ``QueueLimits.deliveries`` offers and ``QueueLimits.bytes`` wait for the
 ``QueueFull``. ``QueueLimits.waiting`` wait for the disk. A transaction has ``BATCH`` offers. All that is in the
 file is as much as may wait: past it the oldest kept offers go first. ``first`` returns ``FIRST_BYTES`` behind the first
 offer. ``RECENT`` offers of ``RECENT_BYTES`` are kept in memory; where more wait, they are read from the file.
+
+A bug behind a transaction fails the offers of it, and the next transaction begins.
 """
 
 import asyncio
@@ -27,6 +29,7 @@ from types import SimpleNamespace
 from typing import Final, NamedTuple, TypeVar
 
 import msgspec
+import structlog
 
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.hook import Hook
@@ -36,6 +39,7 @@ from kong_eventhooks_plugin.queue.rows import check_texts
 from kong_eventhooks_plugin.storage import sqlite
 from kong_eventhooks_plugin.storage.named_sql import named_statements
 from kong_eventhooks_plugin.storage.thread import CallThread
+from kong_eventhooks_plugin.telemetry.raised import bug_text
 
 T = TypeVar("T")
 
@@ -61,6 +65,8 @@ SQL: Final = SimpleNamespace(
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Offer).decode
 _decode_hook = msgspec.msgpack.Decoder(Hook).decode
+
+log = structlog.get_logger()
 
 
 class Spooled(NamedTuple):
@@ -300,11 +306,11 @@ class Spool:
         connection, thread = self._connection, self._thread
         if connection is None or thread is None:
             return
+        now, mark = self._clock(), None if self._going_back else self._mark
         batch = self._taken(BATCH)
         self._busy = True
         self._idle.clear()
         self._writing = len(batch)
-        now, mark = self._clock(), None if self._going_back else self._mark
         thread.run(
             lambda: _add(connection, [waiting.data for waiting in batch], now, mark[0] if mark else 0),
             lambda newest, error: self._written(batch, newest, error, now, mark),
@@ -318,23 +324,33 @@ class Spool:
         now: float,
         mark: tuple[int, int] | None,
     ) -> None:
-        self._writing = 0
-        if newest is None:
-            self._error = f"{self._path}: {error}"
+        self._writing, self._busy = 0, False
+        try:
+            if newest is None:
+                self._error = f"{self._path}: {error}"
+                self._fail(batch, StoreUnavailable(self._error))
+            else:
+                self._committed(batch, newest, now, mark)
+        except Exception as bug:
+            if self._error is None:
+                log.exception("store_unavailable", file=str(self._path), error=bug_text(bug))
+            self._error = f"{self._path}: {bug_text(bug)}"
             self._fail(batch, StoreUnavailable(self._error))
-        else:
-            self._error = None
-            self._newest, self._saved_mark = newest, mark or self._saved_mark
-            self._keep(batch, newest, now)
-            for waiting in batch:
-                if not waiting.future.done():
-                    waiting.future.set_result(None)
-            self._added()
         if self._waiting:
             self._write()
         else:
-            self._busy = False
             self._idle.set()
+
+    def _committed(
+        self, batch: Sequence[_Waiting], newest: tuple[int, int], now: float, mark: tuple[int, int] | None
+    ) -> None:
+        self._newest, self._saved_mark = newest, mark or self._saved_mark
+        self._keep(batch, newest, now)
+        for waiting in batch:
+            if not waiting.future.done():
+                waiting.future.set_result(None)
+        self._added()
+        self._error = None
 
     def _keep(self, batch: Sequence[_Waiting], newest: tuple[int, int], now: float) -> None:
         """Keep in memory what was committed last, without a gap."""

@@ -11,6 +11,7 @@ from typing import Final, Literal
 import asyncpg
 
 from kong_eventhooks_plugin.errors import EventHooksError, QueueError, StoreUnavailable
+from kong_eventhooks_plugin.telemetry.raised import bug_text
 
 Kind = Literal["conflict", "lost", "data", "other"]
 """``conflict``: begin the transaction again; ``lost``: the connection is of no use any more; ``data``: an operation's
@@ -63,6 +64,11 @@ def kind_of(error: BaseException) -> Kind:
     return "lost" if isinstance(error, OSError | TimeoutError | asyncpg.InternalClientError) else "other"
 
 
+def is_bug(error: BaseException) -> bool:
+    """Return whether neither the server nor the driver has said this."""
+    return kind_of(error) == "other" and not state_of(error) and not isinstance(error, EventHooksError)
+
+
 def to_queue_error(error: Exception, name: str) -> EventHooksError:
     """Return our exception for ``error``; ``name`` is the store's. Ours stay as they are."""
     if isinstance(error, EventHooksError):
@@ -84,7 +90,7 @@ def _text(error: Exception) -> str:
         return f"cannot be reached: {error.strerror or error}; check that PostgreSQL runs there and accepts this host"
     if isinstance(error, asyncpg.TargetServerAttributeNotMatched):
         return f"no host of `store` can be written to: a failover may be under way ({message_of(error)})"
-    return message_of(error)
+    return bug_text(error) if is_bug(error) else message_of(error)
 
 
 def state_of(error: BaseException) -> str:

@@ -12,7 +12,8 @@ have one of their own, behind it (``accept``). Limits (``queue.limits``), and wh
   one more fails with ``StoreUnavailable``.
 
 Where a value of one operation is refused, the batch is run again, each operation in a transaction of its own: it fails
-none of the others. An error of the store fails the operations of this transaction; the next one tries again.
+none of the others. An error of the store fails the operations of this transaction; the next one tries again. A bug in
+the cycle itself fails everything that waits, and the next operation begins it anew.
 """
 
 import asyncio
@@ -34,13 +35,15 @@ from kong_eventhooks_plugin.queue.limits import BATCH, WAITING, YIELDS
 from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
 from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling, releases
+from kong_eventhooks_plugin.queue.postgresql.errors import is_bug
 from kong_eventhooks_plugin.queue.postgresql.lane import Lane
 from kong_eventhooks_plugin.queue.postgresql.leases import Claim, release_forgotten
 from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare, Transaction
 from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
-from kong_eventhooks_plugin.queue.waiter import Recipient
+from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter
+from kong_eventhooks_plugin.telemetry.raised import bug_text
 
 T = TypeVar("T")
 
@@ -146,9 +149,7 @@ class GroupCommit:
             await asyncio.wait([self._task], timeout=seconds)
             if not self._task.done():
                 log.error("store_close_incomplete", file=self._name, offers=self.waiting)
-                error = StoreUnavailable(f"{self._name}: closed before this was known to be written")
-                for waiting in (*self._batch.waiters(), *self._settling, *self._claiming, *self._offers):
-                    waiting.fail(error)
+                self._fail_waiting(StoreUnavailable(f"{self._name}: closed before this was known to be written"))
                 self._task.cancel()
                 await asyncio.wait([self._task])
         await self._lane.close()
@@ -169,11 +170,36 @@ class GroupCommit:
 
     async def _commit_all(self) -> None:
         while self._offers or self._settling or self._claiming:
-            self._batch = self._take()
-            await self._commit(self._batch)
-            self._batch = Batch()
-            if self._releasing:
-                await self._release_forgotten()
+            try:
+                await self._commit_next()
+            except Exception as bug:  # noqa: BLE001  # an error that escaped would end all further commits
+                self._recover(bug)
+
+    async def _commit_next(self) -> None:
+        self._batch = self._take()
+        for one in self._batch.settling:
+            one.take(self._released)
+        await self._commit(self._batch)
+        self._batch = Batch()
+        if self._releasing:
+            await self._release_forgotten()
+
+    def _recover(self, bug: Exception) -> None:
+        """Fail everything that waits, as a bug may have lost any of it."""
+        error = StoreUnavailable(f"{self._name}: {bug_text(bug)}")
+        self._status.failed(str(error), bug)
+        self.waiting = 0
+        self._fail_waiting(error)
+
+    def _fail_waiting(self, error: EventHooksError) -> None:
+        waiting: list[Waiter[Any]] = [*self._batch.waiters()]
+        queues: tuple[deque[Any], ...] = (self._settling, self._claiming, self._offers)
+        for queue in queues:
+            waiting += queue
+            queue.clear()
+        self._batch = Batch()
+        for one in waiting:
+            one.fail(error)
 
     async def _release_forgotten(self) -> None:
         """Where that fails it is tried again with the next transaction; in the end the leases run out."""
@@ -194,10 +220,7 @@ class GroupCommit:
             return Batch(first_offers(self._offers))
         self._yielded = 0
         self._settling.extend(self._patience.take())
-        settling = first(self._settling)
-        for one in settling:
-            one.take(self._released)
-        return Batch(first_offers(self._offers), settling, self._one_claim_of_each())
+        return Batch(first_offers(self._offers), first(self._settling), self._one_claim_of_each())
 
     def _one_claim_of_each(self) -> list[Claiming]:
         taken: dict[str, Claiming] = {}
@@ -229,9 +252,6 @@ class GroupCommit:
                 self._end(batch, error)
             else:
                 await self._commit_apart(batch)
-        except Exception as error:  # whatever it is, it must not keep the next transaction from starting
-            log.exception("store_unavailable", file=self._name)
-            self._end(batch, QueueError(f"{self._name}: {type(error).__name__}: {error}"))
         finally:
             self._status.began_at = None
 
@@ -295,7 +315,8 @@ class GroupCommit:
         self._dropping_answers = dropped
 
     def _fail(self, batch: Batch, error: StoreUnavailable) -> None:
-        self._status.failed(str(error))
+        cause = error.__cause__
+        self._status.failed(str(error), cause if cause is not None and is_bug(cause) else None)
         self._end(batch, error)
 
     def _end(self, batch: Batch, error: EventHooksError | None) -> None:

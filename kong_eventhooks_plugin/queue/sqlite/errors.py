@@ -12,6 +12,10 @@ _DATA_ERRORS = frozenset({
 })  # fmt: skip
 
 
+def is_bug(error: Exception) -> bool:
+    return not isinstance(error, EventHooksError | sqlite3.Error)
+
+
 def to_queue_error(error: Exception, path: Path) -> EventHooksError:
     """Return our exception for ``error``.
 

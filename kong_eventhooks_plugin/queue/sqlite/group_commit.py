@@ -17,7 +17,8 @@ Limits (``queue.limits``), and what happens past them:
   events that still fit into memory. Closing waits no longer than the engine says.
 
 An error in one operation fails none of the others: the transaction is rolled back and run again, each operation in a
-savepoint of its own. An error of the store fails the operations of this transaction; the next one tries again.
+savepoint of its own. An error of the store fails the operations of this transaction; the next one tries again. A bug in
+the cycle itself fails everything that waits, and the next operation begins it anew.
 """
 
 import asyncio
@@ -27,7 +28,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 import structlog
 
@@ -40,13 +41,15 @@ from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.errors import to_queue_error
+from kong_eventhooks_plugin.queue.sqlite.errors import is_bug, to_queue_error
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
 from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
+from kong_eventhooks_plugin.telemetry.raised import bug_text
 
 T = TypeVar("T")
+P = ParamSpec("P")
 
 LOCK_MILLISECONDS = 250
 LOCK_LOG_SECONDS = 5.0
@@ -146,6 +149,20 @@ def _in_savepoint(counters: Counters, path: Path, run: Callable[[], None]) -> Ev
     return None
 
 
+def _step(
+    run: "Callable[Concatenate[GroupCommit, P], None]",
+) -> "Callable[Concatenate[GroupCommit, P], None]":
+    """Guard what the loop or the thread calls: nobody else sees what it raises."""
+
+    def guarded(cycle: "GroupCommit", /, *args: P.args, **kwargs: P.kwargs) -> None:
+        try:
+            run(cycle, *args, **kwargs)
+        except Exception as bug:  # noqa: BLE001  # an error that escaped would end all further commits
+            cycle.recover(bug)
+
+    return guarded
+
+
 class GroupCommit:
     """Turns waiting operations into transactions. Runs on the loop; calls ``wake`` with hooks that have new work."""
 
@@ -227,13 +244,7 @@ class GroupCommit:
         if not await self._becomes_idle(seconds):
             self._closing = True
             log.error("store_close_incomplete", file=str(self._path), offers=self.waiting)
-            error = StoreUnavailable(f"{self._path}: closed before this was known to be written")
-            for waiting in self._waiters():
-                waiting.fail(error)
-            self._operations.clear()
-            self._yielding.clear()
-            self._heavy.clear()
-            self._offers.clear()
+            self._fail_waiting(StoreUnavailable(f"{self._path}: closed before this was known to be written"))
             # It was a lock: the thread gives up waiting for it now. Or the disk: the connection stays with the thread.
             if not await self._becomes_idle(2 * LOCK_MILLISECONDS / 1000):
                 self._thread.stop()
@@ -249,9 +260,25 @@ class GroupCommit:
             return False
         return True
 
-    def _waiters(self) -> list[Waiter[Any]]:
-        current = self._current.waiters() if self._current is not None else ()
-        return [*current, *self._operations, *self._yielding, *self._heavy, *self._offers]
+    def recover(self, bug: Exception) -> None:
+        """Fail everything that waits, as a bug may have lost any of it, and go on with what comes then."""
+        error = StoreUnavailable(f"{self._path}: {bug_text(bug)}")
+        self._status.failed(str(error), bug)
+        self.waiting = 0
+        self._fail_waiting(error)
+        try:
+            self._roll_back()
+        finally:
+            self._go_on()
+
+    def _fail_waiting(self, error: EventHooksError) -> None:
+        waiting: list[Waiter[Any]] = [] if self._current is None else [*self._current.waiters()]
+        queues: tuple[deque[Any], ...] = (self._operations, self._yielding, self._heavy, self._offers)
+        for queue in queues:
+            waiting += queue
+            queue.clear()
+        for one in waiting:
+            one.fail(error)
 
     def _start(self) -> None:
         """Begin a transaction in the loop's next iteration: it has all that this iteration offers."""
@@ -259,6 +286,7 @@ class GroupCommit:
         self._idle.clear()
         self._loop.call_soon(self._next)
 
+    @_step
     def _next(self) -> None:
         if self._checkpoints.wants_pause:
             self._checkpoints.pause(self._next)
@@ -279,7 +307,8 @@ class GroupCommit:
         """Return the next transaction's operations; offers first; heavy ones and others alternate."""
         if len(self._offers) > BATCH and (self._yielding or self._heavy) and self._yielded < YIELDS:
             self._yielded += 1
-            return Batch(first(self._operations), first_offers(self._offers), taker=self.taker)
+            offers = first_offers(self._offers)
+            return Batch(first(self._operations), offers, taker=self.taker)
         self._yielded = 0
         light = bool(self._operations or self._yielding or self._offers)
         if self._heavy and (self._heavy_next or not light):
@@ -288,9 +317,10 @@ class GroupCommit:
         self._heavy_next = True
         if not light:
             return None
+        offers = first_offers(self._offers)
         # Settlements before claims: what they postpone may be due.
         others = first(self._operations) + first(self._patience.waiting) + first(self._yielding)
-        return Batch(others, first_offers(self._offers), taker=self.taker)
+        return Batch(others, offers, taker=self.taker)
 
     def _begin(self, batch: Batch) -> None:
         if batch.heavy:
@@ -306,6 +336,7 @@ class GroupCommit:
         else:
             self._begun(batch, None)
 
+    @_step
     def _begun(self, batch: Batch, error: Exception | None) -> None:
         """Run the statements here, the COMMIT in the thread."""
         if error is None:
@@ -315,6 +346,7 @@ class GroupCommit:
         else:
             self._ended(batch, None, error)
 
+    @_step
     def _run_in_thread(self, batch: Batch, error: Exception | None) -> None:
         def attempt_and_commit() -> None:
             error = self._attempt(batch)
@@ -336,6 +368,7 @@ class GroupCommit:
             return error
         return None
 
+    @_step
     def _ended(self, batch: Batch, _: object, error: Exception | None) -> None:
         """Answer a transaction that was committed or has failed. The connection is the loop's again."""
         if error is not None and not batch.apart and self._connection.in_transaction and not batch.heavy:
@@ -359,13 +392,16 @@ class GroupCommit:
     def _fail(self, batch: Batch, error: Exception) -> None:
         self._roll_back()
         queue_error = to_queue_error(error, self._path)
-        self._status.failed(str(queue_error))
+        self._status.failed(str(queue_error), error if is_bug(error) else None)
         batch.fail(queue_error)
         self._continue(batch)
 
     def _continue(self, batch: Batch) -> None:
         """Go on with the next transaction, after the callers of this one have run."""
         self.waiting -= len(batch.offers)
+        self._go_on()
+
+    def _go_on(self) -> None:
         if self._offers or self._operations or self._yielding or self._heavy or self._checkpoints.wants_pause:
             self._loop.call_soon(self._next)
         else:

@@ -10,6 +10,7 @@ from kong_eventhooks_plugin.queue.waiter import SourceRecipient, Waiter
 class Source(SettlementSource):
     def __init__(self) -> None:
         self.told: list[int | Exception] = []
+        self.raises = False
 
     def waiting(self) -> Sequence[Settlement]:
         return ()
@@ -20,6 +21,8 @@ class Source(SettlementSource):
 
     def not_settled(self, error: Exception) -> None:
         self.told.append(error)
+        if self.raises:
+            raise error
 
 
 def test_a_source_is_told_the_end_once_and_its_error_stops_no_commit() -> None:
@@ -37,3 +40,7 @@ def test_a_source_is_told_the_end_once_and_its_error_stops_no_commit() -> None:
     waiter.fail(error := StoreUnavailable("closed before this was known to be written"))
     waiter.resolve()
     assert source.told == [error]
+    source.raises = True
+    with structlog.testing.capture_logs() as logs:
+        Waiter(SourceRecipient(source)).fail(error)
+    assert [line["event"] for line in logs] == ["settlement_listener_failed"]

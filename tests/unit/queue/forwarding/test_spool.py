@@ -2,6 +2,7 @@ import asyncio
 import sqlite3
 
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.errors import QueueError, QueueFull, StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
@@ -187,3 +188,23 @@ async def test_a_batch_of_large_events_is_small_enough_for_one_statement(
     for spool in (world.spool, await world.open()):
         assert [one.n for one in await spool.first(10)] == [1, 2]
         assert [one.n for one in await spool.first(10, after=2)] == [3, 4]
+
+
+@pytest.mark.parametrize("broken", ["_keep", "_added"])
+async def test_a_bug_behind_a_transaction_does_not_end_accepting(
+    world: World, monkeypatch: pytest.MonkeyPatch, broken: str
+) -> None:
+    def fail(*_: object) -> None:
+        raise ZeroDivisionError
+
+    with structlog.testing.capture_logs() as logs, monkeypatch.context() as patched:
+        patched.setattr(world.spool, broken, fail)
+        adding = [world.spool.add(offer(key, "hook")) for key in range(3)]
+        ended = await asyncio.wait_for(asyncio.gather(*adding, return_exceptions=True), 10)
+        assert ("ZeroDivisionError" in str(ended[0])) == (broken == "_keep")
+        assert "ZeroDivisionError raised in" in (world.spool.error() or "")
+    assert [(line["event"], line["exc_info"]) for line in logs] == [("store_unavailable", True)]
+    await asyncio.wait_for(world.spool.add(offer("after", "hook")), 10)
+    assert world.spool.error() is None
+    assert await world.waiting() == 4
+    assert [one.offer.event.id for one in await world.spool.first(9)] == [event(key).id for key in (0, 1, 2, "after")]

@@ -1,16 +1,23 @@
 """What is said where the store cannot be used: the store's name, what to do, and never the password."""
 
+import asyncio
+from operator import attrgetter
+
 import asyncpg
 import psycopg
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.errors import QueueError, SettingsError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Candidate
 from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
 from kong_eventhooks_plugin.queue.postgresql.connection import Address
 from kong_eventhooks_plugin.queue.postgresql.errors import POOLER, to_queue_error
+from kong_eventhooks_plugin.queue.postgresql.leases import Claim
+from kong_eventhooks_plugin.queue.postgresql.write import Write
+from kong_eventhooks_plugin.telemetry.raised import raised_at
 from tests.support.postgres_proxy import Proxy
-from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer
+from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer, settled_soon
 from tests.unit.queue.postgresql.conftest import Opener
 
 
@@ -158,3 +165,53 @@ async def test_an_attempts_texts_are_kept_as_far_as_they_can_be(opened: Opener) 
         await queue.settle([delivered(id_of(1), detail="a\0b \ud800", body=b"\0")])
         assert await queue.attempts(id_of(1)) == [attempt(1, "delivered", detail="a\ufffdb ?", body=b"\0")]
         assert (await queue.event(event(1).id)).source == SOURCE
+
+
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [
+        ("_group_commit", "_take"),
+        ("_group_commit", "_commit"),
+        ("_group_commit._lane", "call"),
+        ("_group_commit", "_committed"),
+        ("_group_commit", "_wake"),
+    ],
+)
+async def test_a_bug_in_the_cycle_fails_what_waits_and_the_cycle_goes_on(
+    opened: Opener, monkeypatch: pytest.MonkeyPatch, part: str, method: str
+) -> None:
+    bug = RuntimeError("secret")
+
+    def fail(*_: object, **__: object) -> None:
+        raise bug
+
+    async with opened() as queue:
+        cycle = queue._group()
+        with structlog.testing.capture_logs() as logs:
+            with monkeypatch.context() as patched:
+                patched.setattr(attrgetter(part)(queue), method, fail)
+                waiting = [queue.offer(offer(key)) for key in range(3)]
+                waiting.append(cycle.claim(Claim("h", 1, 60)))
+                waiting += [settled_soon(queue, list, prompt=True), cycle.settle(list)]
+                ended = await asyncio.wait_for(asyncio.gather(*waiting, return_exceptions=True), 10)
+            text = f"{queue._address.name}: RuntimeError raised in {raised_at(bug)}"
+            if method != "_wake":  # which comes after the answers
+                assert {str(one) for one in ended if isinstance(one, StoreUnavailable)} == {text}
+                assert len(ended) == 6
+            assert (queue.error(), cycle.waiting) == (text, 0)
+            assert [one["exc_info"] for one in logs if one["event"] == "store_unavailable"] == [bug]
+            assert (await asyncio.wait_for(queue.offer(offer("after")), 10)).fired
+        assert queue.error() is None
+        assert logs[-1]["event"] == "store_recovered"
+
+
+async def test_a_bug_in_a_transaction_is_no_fault_of_the_store(opened: Opener, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A spool drops what the store cannot keep; this it offers again."""
+    async with opened() as queue:
+        with structlog.testing.capture_logs() as logs, monkeypatch.context() as patched:
+            patched.setattr(Write, "values", lambda *_: 1 // 0)
+            for _ in range(2):
+                with pytest.raises(StoreUnavailable, match="ZeroDivisionError raised in"):
+                    await queue.offer(offer(1))
+        assert [type(one["exc_info"]) for one in logs] == [ZeroDivisionError]
+        assert (await queue.offer(offer(1))).fired == ("h",)

@@ -5,17 +5,21 @@ import gc
 import sqlite3
 import sys
 from collections.abc import Callable
+from operator import attrgetter
 from pathlib import Path
 
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
 from kong_eventhooks_plugin.model.event import Event
+from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Offer
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
-from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer
+from kong_eventhooks_plugin.telemetry.raised import raised_at
+from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer, settled_soon
 from tests.support.queue_processes import lines_of, started
 
 
@@ -250,6 +254,70 @@ async def test_a_clock_that_fails_fails_the_transaction(queue: SqliteQueue, cycl
     with pytest.raises(QueueError):
         await queue.offer(offer(1))
     cycle._clock = clock
+    assert (await queue.offer(offer(1))).fired
+
+
+@pytest.mark.parametrize(
+    ("part", "method"),
+    [
+        ("_checkpoints", "pause"),
+        ("_group", "_take"),
+        ("_group", "_begin"),
+        ("_thread", "run"),
+        ("_checkpoints", "committed"),
+        ("_counters", "take_woken"),
+    ],
+)
+async def test_a_bug_in_the_cycle_fails_what_waits_and_the_cycle_goes_on(
+    queue: SqliteQueue, cycle: GroupCommit, monkeypatch: pytest.MonkeyPatch, part: str, method: str
+) -> None:
+    broken = cycle if part == "_group" else attrgetter(part)(cycle)
+    bug = RuntimeError("secret")
+
+    def fail(*_: object, **__: object) -> None:
+        raise bug
+
+    cycle._checkpoints.wants_pause = method == "pause"
+    with structlog.testing.capture_logs() as logs:
+        with monkeypatch.context() as patched:
+            patched.setattr(broken, method, fail)
+            waiting = [queue.offer(offer(key)) for key in range(3)]
+            settling = settled_soon(queue, list, prompt=True)
+            others = [
+                cycle.submit(lambda _: None),
+                cycle.submit(lambda _: None, heavy=True),
+                cycle.submit(lambda _: None, yields=True),
+            ]
+            ended = await asyncio.wait_for(asyncio.gather(*waiting, settling, *others, return_exceptions=True), 10)
+        text = f"{cycle._path}: RuntimeError raised in {raised_at(bug)}"
+        assert text in {str(one) for one in ended if isinstance(one, StoreUnavailable)}
+        if method != "take_woken":  # which comes after the answers
+            assert {str(one) for one in ended} == {text}
+        assert (queue.error(), cycle.waiting) == (text, 0)
+        assert [one["exc_info"] for one in logs if one["event"] == "store_unavailable"] == [bug]
+        assert (await asyncio.wait_for(queue.offer(offer("after")), 10)).fired
+    assert queue.error() is None
+    assert logs[-1]["event"] == "store_recovered"
+    assert await cycle.submit(lambda _: 1, heavy=True) == 1
+
+
+async def test_a_bug_that_stays_is_logged_once(
+    queue: SqliteQueue, cycle: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(cycle, "_take", lambda: 1 // 0)
+    with structlog.testing.capture_logs() as logs:
+        for key in range(3):
+            with pytest.raises(StoreUnavailable, match="ZeroDivisionError"):
+                await asyncio.wait_for(queue.offer(offer(key)), 10)
+    assert [type(one["exc_info"]) for one in logs] == [ZeroDivisionError]
+
+
+async def test_a_bug_that_takes_offers_loses_none_of_them(queue: SqliteQueue, cycle: GroupCommit) -> None:
+    good, odd = queue.offer(offer(1)), asyncio.get_running_loop().create_future()
+    cycle.offer(Offered(None, b"", None, odd))  # type: ignore[arg-type]
+    operation = cycle.submit(lambda _: None)
+    ended = await asyncio.wait_for(asyncio.gather(good, odd, operation, return_exceptions=True), 10)
+    assert [type(one) for one in ended] == [StoreUnavailable] * 3
     assert (await queue.offer(offer(1))).fired
 
 
