@@ -34,12 +34,6 @@ def exchange_from(stored: bytes | None) -> tuple[Headers, SentRequest | None]:
     return ((), None) if stored is None else _decode(stored)
 
 
-def kept_attempt(attempt: Attempt) -> Attempt:
-    """Return an attempt as it is read back."""
-    headers, request = exchange_from(exchange_of(attempt))
-    return msgspec.structs.replace(attempt, headers=headers, request=request)
-
-
 def _first(headers: Headers) -> Iterator[tuple[str, str]]:
     room = HEADER_BYTES
     for name, value in headers:

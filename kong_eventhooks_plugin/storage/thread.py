@@ -48,10 +48,6 @@ class CallThread:
         """Let the thread end after the calls that it has; return at once."""
         self._calls.put(None)
 
-    def join(self, seconds: float) -> None:
-        """Wait for the thread's end; blocks."""
-        self._thread.join(seconds)
-
     def _work(self) -> None:
         while (asked := self._calls.get()) is not None:
             self._deliver(*asked)

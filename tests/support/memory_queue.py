@@ -38,7 +38,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Taker,
     Work,
 )
-from kong_eventhooks_plugin.queue.exchange_record import exchange_of, kept_attempt
+from kong_eventhooks_plugin.queue.exchange_record import exchange_from, exchange_of
 from kong_eventhooks_plugin.queue.limits import (
     FURTHEST_DUE,
     LARGEST_PAGE,
@@ -296,7 +296,8 @@ class MemoryQueue:
             self._wake({held.delivery.hook_id} & self._in_order)
 
     def _with_room(self, attempt: Attempt) -> Attempt:
-        attempt = kept_attempt(attempt)
+        headers, request = exchange_from(exchange_of(attempt))
+        attempt = msgspec.structs.replace(attempt, headers=headers, request=request)
         kept = sum(_size(one) for held in self._held.values() for one in held.attempts)
         too_much = kept + _size(attempt) > self._limits.answer_bytes
         return msgspec.structs.replace(attempt, body=b"", headers=(), request=None) if too_much else attempt

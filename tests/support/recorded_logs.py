@@ -44,7 +44,7 @@ def plugin_list(file: str = "plugins.json") -> list[dict[str, Any]]:
 def plugins_of(*plugins: dict[str, Any]) -> ActivePlugins[Answers]:
     """An index of these plugins; of the recorded ones where none is named."""
     index: ActivePlugins[Answers] = ActivePlugins(read_plugin)
-    index.replace(plugins or plugin_list())
+    index.replace_list(index.listed(plugins or plugin_list()))
     return index
 
 

@@ -7,7 +7,6 @@ from kong_eventhooks_plugin.delivery.activity import Minute
 
 HEIGHT: Final = 32
 STEP: Final = 4
-WIDTH: Final = 3
 
 
 class Bar(NamedTuple):

@@ -130,14 +130,6 @@ DECISIONS: Final[Mapping[type[Struct], Mapping[str, Decision]]] = {
 }
 """Each struct in the answers to calls that need no token."""
 
-METRIC_LABELS: Final = frozenset(
-    {
-        "call", "ended", "error", "event", "function", "hook", "kind", "operation", "origin", "outcome", "poller",
-        "reason", "source", "state", "status", "task",
-    }
-)  # fmt: skip
-"""The labels of /metrics: names, kinds and states, all of them shown."""
-
 
 def without_token(answer: V) -> V:
     """Return an answer as a caller without the token sees it."""

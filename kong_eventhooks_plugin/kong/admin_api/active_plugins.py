@@ -175,9 +175,6 @@ class ActivePlugins(Generic[Read]):
         if before is None or before.every != listed.every:
             self._set_every()
 
-    def replace(self, plugins: Iterable[Mapping[str, Any]], workspace: str = DEFAULT_WORKSPACE) -> None:
-        self.replace_list(self.listed(plugins), workspace)
-
     def forget(self) -> None:
         """Know nothing, as before the first list: Kong has been unreachable for too long."""
         known, self._lists, self._cache = self._lists, {}, {}

@@ -42,7 +42,6 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
-from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.postgresql import leases, reads, retention, small_tables
 from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.errors import to_queue_error
@@ -268,10 +267,6 @@ class PostgresQueue:
 
     async def save_endpoint(self, health: EndpointHealth) -> None:
         await self._write(partial(small_tables.save_endpoint, health=health))
-
-    async def all_nodes(self) -> list[Node]:
-        """Return every process that the table of nodes has, by name and start."""
-        return await self._reading().read(reads.all_nodes)
 
     async def spool_position(self, spool: str) -> int:
         """Return how far the store has come with a spool; 0 for one that it does not know."""

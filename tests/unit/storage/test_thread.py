@@ -14,7 +14,7 @@ async def test_calls_run_apart_and_in_order() -> None:
     assert await asyncio.gather(*futures) == [0, 1, 2, 3, 4]
     assert ran == [(n, "apart") for n in range(5)]
     thread.stop()
-    thread.join(SECONDS)
+    thread._thread.join(SECONDS)
 
 
 async def test_what_a_call_raises_comes_back() -> None:
@@ -23,7 +23,7 @@ async def test_what_a_call_raises_comes_back() -> None:
         await thread.call(lambda: 1 // 0)
     assert await thread.call(lambda: 1) == 1
     thread.stop()
-    thread.join(SECONDS)
+    thread._thread.join(SECONDS)
 
 
 async def test_one_who_stops_waiting_is_left_alone() -> None:
@@ -34,7 +34,7 @@ async def test_one_who_stops_waiting_is_left_alone() -> None:
     go_on.set()
     assert await thread.call(lambda: 1) == 1
     thread.stop()
-    thread.join(SECONDS)
+    thread._thread.join(SECONDS)
 
 
 def test_a_closed_loop_gets_no_result() -> None:
@@ -45,5 +45,5 @@ def test_a_closed_loop_gets_no_result() -> None:
     loop.close()
     go_on.set()
     thread.stop()
-    thread.join(SECONDS)
+    thread._thread.join(SECONDS)
     assert "late" not in {running.name for running in threading.enumerate()}

@@ -21,8 +21,12 @@ def label(name: str, config: Mapping[str, Any]) -> str | None:
 
 def index(*plugins: dict[str, Any], workspace: str = "default") -> ActivePlugins[str]:
     made = ActivePlugins(label)
-    made.replace(plugins, workspace)
+    replace(made, *plugins, workspace=workspace)
     return made
+
+
+def replace(made: ActivePlugins[Any], *plugins: dict[str, Any], workspace: str = "default") -> None:
+    made.replace_list(made.listed(plugins), workspace)
 
 
 def on(made: ActivePlugins[str], groups: list[str] | None = None, **ids: str | None) -> tuple[str, ...] | None:
@@ -119,7 +123,7 @@ class TestKnowing:
         made = index(plugin("p"))
         assert made.on(None, "s", "r", None) == ("p:",)  # an old Kong's log does not name it
         assert made.on("other", "s", "r", None) is None
-        made.replace([plugin("q")], "other")
+        replace(made, plugin("q"), workspace="other")
         assert made.on("other", "s", "r", None) == ("q:",)
         assert on(made, **FULL) == ("p:",)
         assert made.every() == {"p:", "q:"}
@@ -127,7 +131,7 @@ class TestKnowing:
     def test_a_new_list_replaces_the_old_one(self) -> None:
         made = index(plugin("p"))
         assert on(made, **FULL) == ("p:",)
-        made.replace([])
+        replace(made)
         assert on(made, **FULL) == ()
 
     def test_it_can_be_dropped(self) -> None:
@@ -139,17 +143,17 @@ class TestKnowing:
     def test_listeners_are_called_for_what_is_new_and_only_then(self) -> None:
         made, heard = ActivePlugins(label), []
         made.on_change(lambda: heard.append(made.every()))
-        made.replace([])
-        made.replace([plugin("p")])
-        made.replace([plugin("p", route="r"), plugin("p"), plugin("silent")])  # elsewhere too, but nothing new
-        made.replace([plugin("p", tag="x")])
+        replace(made)
+        replace(made, plugin("p"))
+        replace(made, plugin("p", route="r"), plugin("p"), plugin("silent"))  # elsewhere too, but nothing new
+        replace(made, plugin("p", tag="x"))
         made.forget()
         made.forget()
         assert heard == [frozenset(), {"p:"}, {"p:x"}, frozenset()]
 
     def test_equal_instances_are_kept_once(self) -> None:
         made = ActivePlugins(lambda name, config: (name, config["hour"]))
-        made.replace([plugin("p", hour=1000 + 1, route=str(number)) for number in range(3)])
+        replace(made, *(plugin("p", hour=1000 + 1, route=str(number)) for number in range(3)))
         one, two = made.on("default", None, "1", None), made.on("default", None, "2", None)
         assert one is not None
         assert two is not None
@@ -204,10 +208,11 @@ scopes = st.tuples(ids, ids, ids)
 def test_against_the_plain_rule(instances: list[tuple[str, tuple[str | None, ...]]], request: Any) -> None:
     fields = ("route", "service", "consumer")
     listed = {(name, scope): f"{name}:{number}" for number, (name, scope) in enumerate(instances)}
-    made = ActivePlugins(label)
-    made.replace(
-        plugin(name, tag=said[2:], **{field: key for field, key in zip(fields, scope, strict=True) if key})
-        for (name, scope), said in listed.items()
+    made = index(
+        *(
+            plugin(name, tag=said[2:], **{field: key for field, key in zip(fields, scope, strict=True) if key})
+            for (name, scope), said in listed.items()
+        )
     )
     best = {}
     for (name, scope), said in listed.items():

@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Settlement
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
+from kong_eventhooks_plugin.queue.postgresql.status import read_status
 from tests.support.postgres_proxy import Proxy
 from tests.support.queue import SOURCE, Shelf, attempt, delivered, event, hook, id_of, offer, settled_soon
 from tests.unit.queue.postgresql.conftest import Opener
@@ -138,7 +139,9 @@ async def test_connections_that_were_closed_while_nobody_used_them(opened: Opene
         assert await queue.fail_pending("h", "gone") == 2
 
 
-async def test_who_was_cut_off_and_lost_its_leases_settles_nothing(opened: Opener, proxy: Proxy) -> None:
+async def test_who_was_cut_off_and_lost_its_leases_settles_nothing(
+    opened: Opener, proxy: Proxy, postgres_store: str
+) -> None:
     async with opened(proxy.url) as away, opened(process="other") as other:
         await away.nodes.beat(Node(this_process(), "away", "host", "1"))
         await away.offer(offer(1))
@@ -147,7 +150,7 @@ async def test_who_was_cut_off_and_lost_its_leases_settles_nothing(opened: Opene
         proxy.close_all()
         with pytest.raises(StoreUnavailable):
             await away.settle([delivered(id_of(1))])
-        (row,) = await other.all_nodes()
+        (row,) = (await read_status(postgres_store)).nodes
         assert await other.nodes.set_gone(row)
         assert await other.nodes.release_leases() == ["h"]
         assert [one.event for one in await other.claim("h", 1, 60)] == [event(1)]

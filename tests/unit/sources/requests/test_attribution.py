@@ -240,5 +240,5 @@ class TestStatuses:
         assert attribution.statuses("rate-limiting") == {403, 420, 429}
         assert attribution.statuses("rate-limiting-advanced") == {429, 503}
         assert attribution.statuses("service-protection") == {429}
-        index.replace([])
+        index.replace_list(index.listed([]))
         assert attribution.statuses("rate-limiting") == {403, 429}
