@@ -1,9 +1,9 @@
 """Limits that every engine applies."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sized
 from typing import TypeVar
 
-from kong_eventhooks_plugin.errors import QueueError
+from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import HeldBack, QueueLimits
 
 T = TypeVar("T")
@@ -61,6 +61,11 @@ def one_page(entries: Iterable[T], size: int, bytes_of: Callable[[T], int]) -> t
         page.append(entry)
         room -= bytes_of(entry)
     return page, False
+
+
+def check_room(waiting: Sized, store: object) -> None:
+    if len(waiting) >= WAITING:
+        raise StoreUnavailable(f"{store}: {WAITING} operations wait already")
 
 
 def check_size(size: int) -> None:

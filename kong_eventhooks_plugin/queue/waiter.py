@@ -1,7 +1,8 @@
 """A caller that waits for a transaction's end."""
 
-from collections.abc import Callable
-from typing import Generic, Protocol, TypeVar
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Any, Generic, Protocol, TypeVar
 
 import structlog
 
@@ -72,3 +73,13 @@ class Waiter(Generic[T]):
     def fail(self, error: EventHooksError) -> None:
         self.error = error
         self.resolve()
+
+
+def fail_all(error: EventHooksError, under_way: Iterable[Waiter[Any]], *queues: deque[Any]) -> None:
+    """Fail what is in a transaction, and what waits in queues for one: they are empty then."""
+    failed = [*under_way]
+    for queue in queues:
+        failed += queue
+        queue.clear()
+    for waiter in failed:
+        waiter.fail(error)

@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import time
 from collections import deque
-from collections.abc import Callable, Sequence, Sized
+from collections.abc import Callable, Sequence
 from collections.abc import Set as AbstractSet
 from typing import Any, TypeVar
 
@@ -31,7 +31,7 @@ from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.queue.accepting import Offered, first, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Receipt, Settlement, Taker
 from kong_eventhooks_plugin.queue.hand_over import hand_over
-from kong_eventhooks_plugin.queue.limits import BATCH, WAITING, YIELDS
+from kong_eventhooks_plugin.queue.limits import BATCH, YIELDS, check_room
 from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.postgresql.accept import accept
 from kong_eventhooks_plugin.queue.postgresql.batch import Batch, Claiming, Settling, releases
@@ -42,7 +42,7 @@ from kong_eventhooks_plugin.queue.postgresql.taking import Leases
 from kong_eventhooks_plugin.queue.postgresql.transaction import NotAlone, Spare, Transaction
 from kong_eventhooks_plugin.queue.postgresql.write import Write, is_plain
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
-from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter
+from kong_eventhooks_plugin.queue.waiter import Recipient, fail_all
 from kong_eventhooks_plugin.telemetry.raised import bug_text
 
 T = TypeVar("T")
@@ -106,7 +106,7 @@ class GroupCommit:
         self, collect: Callable[[], Sequence[Settlement]], recipient: Recipient[int], *, prompt: bool
     ) -> None:
         """Settle with the next transaction, which is begun for it only after a while, or if it is prompt."""
-        self._check_room(self._patience.waiting)
+        check_room(self._patience.waiting, self._name)
         self._patience.add(Settling(collect, recipient))
         if prompt:
             self.hurry()
@@ -155,13 +155,9 @@ class GroupCommit:
         await self._lane.close()
 
     def _submit(self, queue: deque[T], operation: T) -> None:
-        self._check_room(queue)
+        check_room(queue, self._name)
         queue.append(operation)
         self._start()
-
-    def _check_room(self, queue: Sized) -> None:
-        if len(queue) >= WAITING:
-            raise StoreUnavailable(f"{self._name}: {WAITING} operations wait already")
 
     def _start(self) -> None:
         """Begin to commit in the loop's next iteration: the transaction has all that this iteration offers."""
@@ -192,14 +188,7 @@ class GroupCommit:
         self._fail_waiting(error)
 
     def _fail_waiting(self, error: EventHooksError) -> None:
-        waiting: list[Waiter[Any]] = [*self._batch.waiters()]
-        queues: tuple[deque[Any], ...] = (self._settling, self._claiming, self._offers)
-        for queue in queues:
-            waiting += queue
-            queue.clear()
-        self._batch = Batch()
-        for one in waiting:
-            one.fail(error)
+        fail_all(error, self._batch.waiters(), self._settling, self._claiming, self._offers)
 
     async def _release_forgotten(self) -> None:
         """Where that fails it is tried again with the next transaction; in the end the leases run out."""

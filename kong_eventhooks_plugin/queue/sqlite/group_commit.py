@@ -36,14 +36,14 @@ from kong_eventhooks_plugin.errors import EventHooksError, StoreUnavailable
 from kong_eventhooks_plugin.queue.accepting import Offered, first, first_offers
 from kong_eventhooks_plugin.queue.contract import Clock, Taker
 from kong_eventhooks_plugin.queue.hand_over import hand_over
-from kong_eventhooks_plugin.queue.limits import BATCH, WAITING, YIELDS
+from kong_eventhooks_plugin.queue.limits import BATCH, YIELDS, check_room
 from kong_eventhooks_plugin.queue.patience import Patience
 from kong_eventhooks_plugin.queue.sqlite.accept import accept
 from kong_eventhooks_plugin.queue.sqlite.checkpoints import Checkpoints
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.errors import is_bug, to_queue_error
 from kong_eventhooks_plugin.queue.store_status import StoreStatus
-from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter
+from kong_eventhooks_plugin.queue.waiter import Recipient, Waiter, fail_all
 from kong_eventhooks_plugin.storage.sqlite import is_busy
 from kong_eventhooks_plugin.storage.thread import CallThread
 from kong_eventhooks_plugin.telemetry.raised import bug_text
@@ -210,7 +210,7 @@ class GroupCommit:
         One that ``yields``, and a heavy one, wait while offers are behind.
         """
         queue = self._heavy if heavy else self._yielding if yields else self._operations
-        self._check_room(queue)
+        check_room(queue, self._path)
         future: asyncio.Future[T] = self._loop.create_future()
         queue.append(WriteOperation(run, future))
         if not self._busy:
@@ -219,14 +219,10 @@ class GroupCommit:
 
     def submit_soon(self, run: Callable[[Counters], T], recipient: Recipient[T], *, prompt: bool) -> None:
         """Put an operation into the next transaction, which is begun for it only after a while, or if it is prompt."""
-        self._check_room(self._patience.waiting)
+        check_room(self._patience.waiting, self._path)
         self._patience.add(WriteOperation(run, recipient))
         if prompt:
             self.hurry()
-
-    def _check_room(self, queue: deque[WriteOperation[Any]]) -> None:
-        if len(queue) >= WAITING:
-            raise StoreUnavailable(f"{self._path}: {WAITING} operations wait already")
 
     def hurry(self) -> None:
         """Begin the transaction that ``submit_soon`` waits for."""
@@ -272,13 +268,8 @@ class GroupCommit:
             self._go_on()
 
     def _fail_waiting(self, error: EventHooksError) -> None:
-        waiting: list[Waiter[Any]] = [] if self._current is None else [*self._current.waiters()]
-        queues: tuple[deque[Any], ...] = (self._operations, self._yielding, self._heavy, self._offers)
-        for queue in queues:
-            waiting += queue
-            queue.clear()
-        for one in waiting:
-            one.fail(error)
+        under_way = () if self._current is None else self._current.waiters()
+        fail_all(error, under_way, self._operations, self._yielding, self._heavy, self._offers)
 
     def _start(self) -> None:
         """Begin a transaction in the loop's next iteration: it has all that this iteration offers."""

@@ -9,6 +9,7 @@ import pytest
 import structlog
 
 from kong_eventhooks_plugin.errors import QueueFull, StoreUnavailable
+from kong_eventhooks_plugin.queue import limits
 from kong_eventhooks_plugin.queue.contract import QueueLimits
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue, engine, group_commit
 from tests.support.queue import delivered, id_of, offer
@@ -69,7 +70,7 @@ async def test_offers_wait_as_far_as_there_is_room(opened: Opener, path: Path) -
 async def test_other_operations_wait_as_far_as_there_is_room(
     queue: SqliteQueue, path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(group_commit, "WAITING", 3)
+    monkeypatch.setattr(limits, "WAITING", 3)
     with locked(path) as lock:
         first = asyncio.ensure_future(queue.claim("h", 1, 60))
         await rounds()
