@@ -176,6 +176,18 @@ DEAD: Final = Advice(
     "Look at the last answer, repair what is wrong, then replay them.",
 )
 
+DUE: Final = "due"
+IN_TURN: Final = "in its turn"
+"""Of an ordered hook, where each delivery waits for the end of the one before."""
+
+
+def waits_for(held: str | None, *, ordered: bool) -> str:
+    """Return what a delivery that is due waits for; ``held`` is why its hook is held."""
+    if held is not None:
+        return f"held: {held.partition(':')[0]}"
+    return IN_TURN if ordered else DUE
+
+
 HELD_BACK: Final[Mapping[str, str]] = {
     "snoozed": "the hook had fired less than its snooze ago",
     "unchanged": "on_change: the event's data is what it was when the hook last fired",

@@ -1,13 +1,14 @@
 """``deliveries list``, ``show`` and ``replay``."""
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, Final, get_args
 
 import click
 
+from kong_eventhooks_plugin.api.advice import DUE, waits_for
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, RestClient
 from kong_eventhooks_plugin.api.durations import span
 from kong_eventhooks_plugin.cli.api_calls import api_client, api_options, api_or_file_options
@@ -15,6 +16,7 @@ from kong_eventhooks_plugin.cli.delivery_ids import short_ids, whole_id
 from kong_eventhooks_plugin.cli.group import Group
 from kong_eventhooks_plugin.cli.options import output_option, page_options
 from kong_eventhooks_plugin.cli.printing import name_or_id, pretty, printable, table, when
+from kong_eventhooks_plugin.delivery.hook_rules import is_ordered
 from kong_eventhooks_plugin.model.delivery import State
 
 ID_LENGTH: Final = 36
@@ -54,13 +56,13 @@ def list_deliveries(
         from kong_eventhooks_plugin.cli import store_file
 
         page = store_file.deliveries(data_dir, hook, query, size, offset)
-        held = {each["id"]: each["held"] for each in store_file.hooks(data_dir) if each["held"] is not None}
+        waits = _waits(store_file.hooks(data_dir))
     else:
         with api_client(target, hook) as client:
             if hook is not None:
                 hook = client.call("GET", "event-hooks", hook)["id"] if len(hook) != ID_LENGTH else hook
             page = client.call("GET", "deliveries", query={**query, "hook": hook, "size": size, "offset": offset})
-            held = {} if as_json or not any(map(_due, page["data"])) else _held(client)
+            waits = {} if as_json or not any(map(_due, page["data"])) else _waits(client.pages("event-hooks"))
     following = page.get("offset")
     if as_json:
         click.echo(pretty({"data": page["data"], "offset": following}))
@@ -69,7 +71,7 @@ def list_deliveries(
     rows = [
         (short[one["id"]], when(one["created_at"]), name_or_id(one["event_hook"]), f"{one['source']}/{one['event']}",
          one["state"], str(one["attempt_count"]), str(one["last_status"] or "-"), one["last_error"] or "-",
-         _next(one, held))
+         _next(one, waits))
         for one in page["data"]
     ]  # fmt: skip
     more = f"\nmore: --offset {following}" if following else ""
@@ -77,16 +79,16 @@ def list_deliveries(
     click.echo(table(heads, rows, "no delivery") + more)
 
 
-def _held(client: RestClient) -> dict[str, str]:
-    """Return by id the hooks that are held, and why."""
-    return {hook["id"]: hook["held"] for hook in client.pages("event-hooks") if hook["held"] is not None}
+def _waits(hooks: Iterable[dict[str, Any]]) -> dict[str, str]:
+    """Return by a hook's id what its due deliveries wait for."""
+    return {hook["id"]: waits_for(hook["held"], ordered=is_ordered(hook["config"])) for hook in hooks}
 
 
 def _due(delivery: dict[str, Any]) -> bool:
     return bool(delivery["state"] == "pending" and delivery["due_at"] <= time.time())
 
 
-def _next(delivery: dict[str, Any], held: Mapping[str, str]) -> str:
+def _next(delivery: dict[str, Any], waits: Mapping[str, str]) -> str:
     """Return when it is tried next, why it is not, or why it was given up."""
     if delivery["state"] == "dead":
         return str(delivery["reason"] or "-")
@@ -94,8 +96,7 @@ def _next(delivery: dict[str, Any], held: Mapping[str, str]) -> str:
         return "-"
     if not _due(delivery):
         return f"in {span(delivery['due_at'] - time.time())}"
-    reason = held.get(delivery["event_hook"]["id"])
-    return "due" if reason is None else f"held: {reason.partition(':')[0]}"
+    return waits.get(delivery["event_hook"]["id"], DUE)
 
 
 @command.command("show")

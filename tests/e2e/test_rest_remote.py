@@ -34,6 +34,7 @@ from tests.support.waiting import SECONDS
 
 LAMBDA = "return function() error('boom') end"
 TOKEN = "correct-horse-battery-staple"
+ORDERED = {"url": "http://127.0.0.1:1/x", "ordered": True}
 
 
 @pytest.fixture(autouse=True)
@@ -226,6 +227,9 @@ async def test_replay(api: Api) -> None:
     api.held = {hook.id: "breaker_open"}
     assert (await ask(api, "deliveries", "list", "--since", "2020-01-01T00:00:00Z")).endswith("held: breaker_open")
     api.held = {}
+    await api.service.hooks.create({"name": "o", "source": "custom", "handler": "webhook", "config": ORDERED})
+    await api.service.events.publish("x", {"n": 3})
+    assert (await ask(api, "deliveries", "list", "--hook", "o")).endswith("in its turn")
     assert await ask(api, "deliveries", "list", "--until", "2020-01-01T00:00:00Z") == "no delivery"
     assert await ask(api, "deliveries", "list", "--source", "crud") == "no delivery"
     assert (await ask(api, "deliveries", "show", short)).startswith(f"id            {ids[2]}")

@@ -8,11 +8,13 @@ from typing import Any, Final, NamedTuple
 
 from aiohttp import web
 
+from kong_eventhooks_plugin.api.advice import DUE, waits_for
 from kong_eventhooks_plugin.api.console.guard import ConsoleGuard, Visit
 from kong_eventhooks_plugin.api.console.overview import Delivering, OverviewMaker
 from kong_eventhooks_plugin.api.console.replays import Replays
 from kong_eventhooks_plugin.api.service.readiness import Readiness
 from kong_eventhooks_plugin.api.service.service import Service
+from kong_eventhooks_plugin.delivery.hook_rules import is_ordered
 from kong_eventhooks_plugin.hooks.schema import Known
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import QueueLimits
@@ -44,8 +46,13 @@ class Parts(NamedTuple):
         """Return the hook that a page is about; raises ``UnknownHook``."""
         return self.service.hooks.get(visit.request.match_info["hook"])
 
+    def waits_for(self, hook_id: str) -> str:
+        """Return what a delivery that is due waits for."""
+        hook = self.hooks().get(hook_id)
+        return DUE if hook is None else waits_for(self.service.states.held(hook), ordered=is_ordered(hook.config))
+
     def render(self, name: str, visit: Visit, values: Mapping[str, Any], status: int = 200) -> web.Response:
-        return self.guard.render(name, visit, {"now": self.clock(), **values}, status)
+        return self.guard.render(name, visit, {"now": self.clock(), "waits_for": self.waits_for, **values}, status)
 
     def render_list(
         self, name: str, visit: Visit, given: Mapping[str, str], next_offset: str | None, values: Mapping[str, Any]

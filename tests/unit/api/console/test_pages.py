@@ -247,6 +247,22 @@ async def test_a_test_shows_what_was_answered(api: Api) -> None:
         assert "so sorry" in failed
 
 
+async def test_a_delivery_that_is_due_says_what_it_waits_for(api: Api) -> None:
+    ordered = {"url": "http://127.0.0.1:1/x", "ordered": True}
+    hooks = [
+        await api.service.hooks.create({"name": "due", "source": "custom", "handler": "log"}),
+        await api.service.hooks.create({"name": "off", "source": "custom", "handler": "log"}),
+        await api.service.hooks.create({"name": "row", "source": "custom", "handler": "webhook", "config": ordered}),
+    ]
+    api.held[hooks[1].id] = "breaker_open"
+    await api.service.events.publish("deploy", {})
+    async with console_of(api) as browser:
+        await browser.log_in()
+        page = await opened(browser, "/console/deliveries")
+        for name, waits in (("due", "due"), ("off", "held: breaker_open"), ("row", "in its turn")):
+            assert re.search(rf"custom / deploy {name} 0 \S+( \S+ ago)? {waits}", page), (name, page)
+
+
 async def test_deliveries_are_filtered_and_paged(api: Api) -> None:
     ids = await three(api)
     async with console_of(api) as browser:
