@@ -76,7 +76,7 @@ def list_deliveries(
     ]  # fmt: skip
     more = f"\nmore: --offset {following}" if following else ""
     heads = ("ID", "CREATED", "HOOK", "EVENT", "STATE", "ATTEMPTS", "STATUS", "ERROR", "NEXT")
-    click.echo(table(heads, rows, "no delivery") + more)
+    click.echo(table(heads, rows, "no delivery", shrink=("EVENT", "HOOK", "NEXT")) + more)
 
 
 def _waits(hooks: Iterable[dict[str, Any]]) -> dict[str, str]:

@@ -49,7 +49,8 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
     if as_json:
         click.echo(pretty(hooks))
         return
-    click.echo("\n".join((table(heads, rows, "no hook"), *_reasons(hooks), *_failures(hooks, pending))))
+    listed = table(heads, rows, "no hook", shrink=("DECLARED IN", "EVENT", "NAME"))
+    click.echo("\n".join((listed, *_reasons(hooks), *_failures(hooks, pending))))
 
 
 def _row(hook: dict[str, Any], *, shared: bool) -> tuple[str, ...]:
@@ -178,8 +179,9 @@ def ping_hook(hook: str, target: ApiTarget, *, as_json: bool) -> None:
 def test_hook(hook: str, body: dict[str, Any], target: ApiTarget, *, as_json: bool) -> None:
     """Run a hook's handler at once, with fields as its data.
 
-    Their values are text; other types come with --file. HOOK is its name or id. It runs whatever the hook's filter says
-    of them, which is shown. 'kong-event-hooks try' shows what would be sent, and sends nothing.
+    Without fields it gets the example of its event. Their values are text; other types come with --file. HOOK is its
+    name or id. It runs whatever the hook's filter says of them, which is shown. 'kong-event-hooks try' shows what would
+    be sent, and sends nothing.
     """
     with api_client(target, hook) as client:
         tested = client.call("POST", "event-hooks", hook, "test", accept=500, **body)

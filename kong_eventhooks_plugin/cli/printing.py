@@ -1,10 +1,15 @@
 """Text for a terminal. Gateway's clients and endpoints choose some of what the command line prints."""
 
+import shutil
+import sys
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 import msgspec
+
+LEAST: Final = 18
+"""A column is not cut below so many letters."""
 
 
 def printable(text: str) -> str:
@@ -42,13 +47,35 @@ def outcome(tested: Mapping[str, Any]) -> str:
     return "done" if status is None else f"answered {status}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str, shrink: Sequence[str] = ()) -> str:
+    """Return the rows in columns. Where they are wider than the terminal, the columns of ``shrink`` are cut, in turn.
+
+    What is no terminal gets all of each cell.
+    """
     if not rows:
         return empty
     rows = [[_cell(cell) for cell in row] for row in rows]
     widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+    if sys.stdout.isatty():
+        _shrink(widths, [head.index(name) for name in shrink], shutil.get_terminal_size().columns)
+    return "\n".join("  ".join(_fitted(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
                      for row in (head, *rows))  # fmt: skip
+
+
+def _shrink(widths: list[int], columns: Sequence[int], room: int) -> None:
+    over = sum(widths) + 2 * (len(widths) - 1) - room
+    for column in columns:
+        cut = min(max(0, over), max(0, widths[column] - LEAST))
+        widths[column] -= cut
+        over -= cut
+
+
+def _fitted(cell: str, width: int) -> str:
+    """Return a cell as wide as its column; of a long one the end is kept too: places and names differ there."""
+    if len(cell) <= width:
+        return cell.ljust(width)
+    end = (width - 1) * 2 // 3
+    return f"{cell[: width - 1 - end]}…{cell[-end:]}"
 
 
 def _cell(text: str) -> str:

@@ -8,6 +8,7 @@ its endpoint had disabled (docs/delivery.md). Limits: ``AT_ONCE`` run at the sam
 import asyncio
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -18,6 +19,7 @@ from kong_eventhooks_plugin.errors import (
     HookTestFailed,
     NoPing,
     TooBusy,
+    UnknownSource,
     UnresolvedReference,
     ValidationError,
 )
@@ -30,6 +32,7 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.preview.dry_run import FilterVerdict
 from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
+from kong_eventhooks_plugin.sources.examples import example_event
 from kong_eventhooks_plugin.sources.nulls import without_nulls
 
 AT_ONCE: Final = 8
@@ -90,7 +93,7 @@ class TestDelivery:
         return sent
 
     async def test(self, key: str, data: dict[str, Any]) -> HookTestResult:
-        """Call a hook's handler with ``data`` as the event's data.
+        """Call a hook's handler with ``data`` as the event's data; where it is empty, with the event's example.
 
         The event is the hook's own; where it names none, what ``data`` has as ``event``, else the source's first.
         Raises ``UnknownHook``, ``ValidationError``, ``HookTestFailed``, ``TooBusy``, ``StoreUnavailable``.
@@ -100,7 +103,7 @@ class TestDelivery:
         if error is not None:
             raise ValidationError({error.path or "@entity": error.text if error.path else [error.text]})
         now = self._clock()
-        event = Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
+        event = _event(hook, data, now)
         sent = without_nulls(event)
         handler = self._handler(hook)
 
@@ -111,7 +114,7 @@ class TestDelivery:
 
         verdict, outcome = await self._run(deliver)
         arrived = await self._arrived(hook, outcome, verdict)
-        return HookTestResult(data, arrived.answer, arrived.request, verdict, arrived.raised)
+        return HookTestResult(event.data, arrived.answer, arrived.request, verdict, arrived.raised)
 
     async def _arrived(self, hook: Hook, outcome: Outcome, verdict: FilterVerdict | None = None) -> Delivered:
         if not isinstance(outcome, Delivered):
@@ -148,6 +151,13 @@ class TestDelivery:
             raise HookTestFailed("internal", f"the handler raised {type(error).__name__}") from None
         finally:
             self._running -= 1
+
+
+def _event(hook: Hook, data: dict[str, Any], now: float) -> Event:
+    if not data:
+        with suppress(UnknownSource):
+            return example_event(hook.source, hook.event, now)
+    return Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
 
 
 def _event_name(hook: Hook, data: Mapping[str, Any]) -> str:

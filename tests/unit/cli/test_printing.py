@@ -1,6 +1,12 @@
+import os
+import subprocess
+import sys
+import termios
+
 import pytest
 
 from kong_eventhooks_plugin.cli.printing import pretty, printable, when
+from tests.support.waiting import SECONDS
 
 
 @pytest.mark.parametrize(
@@ -19,3 +25,36 @@ def test_a_terminal_is_not_steered(text: str, shown: str) -> None:
 def test_times_and_json() -> None:
     assert when(1_795_278_776.25) == "2026-11-21T16:32:56.250Z"
     assert pretty({"a": [1]}) == '{\n  "a": [\n    1\n  ]\n}'
+
+
+PRINT = """
+from kong_eventhooks_plugin.cli.printing import table
+rows = [("a-hook-with-a-name-of-30-letters", "kong.yml: plugins[0].config.hooks[5]", "0")]
+print(table(("NAME", "DECLARED IN", "WAITING"), rows, "none", shrink=("DECLARED IN", "NAME")))
+"""
+
+
+@pytest.mark.parametrize(
+    ("columns", "printed"),
+    [
+        (79, "a-hook-with-a-name-of-30-letters  kong.yml: plugins[0].config.hooks[5]  0"),
+        (70, "a-hook-with-a-name-of-30-letters  kong.yml:…].config.hooks[5]  0"),
+        (20, "a-hook…-30-letters  kong.y…ig.hooks[5]  0"),
+    ],
+)
+def test_a_table_fits_a_terminal_as_far_as_it_can(columns: int, printed: str) -> None:
+    ours, its = os.openpty()
+    termios.tcsetwinsize(its, (24, columns))
+    environ = {name: value for name, value in os.environ.items() if name not in {"COLUMNS", "LINES"}}
+    subprocess.run([sys.executable, "-c", PRINT], stdout=its, env=environ, check=True, timeout=SECONDS)
+    shown = os.read(ours, 65_536).decode()
+    os.close(ours)
+    os.close(its)
+    assert shown.splitlines()[1] == printed
+
+
+def test_a_table_that_goes_elsewhere_is_whole() -> None:
+    shown = subprocess.run(
+        [sys.executable, "-c", PRINT], stdout=subprocess.PIPE, text=True, check=True, timeout=SECONDS
+    )
+    assert shown.stdout.splitlines()[1].endswith("30-letters  kong.yml: plugins[0].config.hooks[5]  0")

@@ -9,6 +9,7 @@ from kong_eventhooks_plugin.api.service import hook_tests as hook_tests_module
 from kong_eventhooks_plugin.errors import HookTestFailed, NoPing, TooBusy, UnknownHook, ValidationError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Discard, Retry
+from kong_eventhooks_plugin.sources.examples import example_event
 from tests.support.api import Api
 
 WEBHOOK = {
@@ -74,13 +75,21 @@ async def test_a_test_calls_the_handler_with_what_was_posted(api: Api) -> None:
         ({"source": "crud"}, {"event": "consumers"}, "consumers"),
         ({"source": "crud"}, {"event": 5}, "test"),
         ({"source": "rate-limiting"}, {}, "rate-limit-exceeded"),
-        ({"source": "custom"}, {}, "test"),
+        ({"source": "custom"}, {}, "example"),
+        ({"source": "crud", "event": "admins"}, {}, "admins"),
     ],
 )
 async def test_the_event_of_a_test(api: Api, hook: Any, data: dict[str, Any], expected: str) -> None:
     await api.service.hooks.create({**WEBHOOK, **hook})
     await api.service.test_delivery.test("web", data)
     assert api.recorders["webhook"].jobs[0].event.event == expected
+
+
+async def test_without_data_it_is_the_example(api: Api) -> None:
+    await api.service.hooks.create(WEBHOOK)
+    tested = await api.service.test_delivery.test("web", {})
+    assert tested.data == example_event("rate-limiting", "rate-limit-exceeded", 0).data
+    assert api.recorders["webhook"].jobs[0].event.data.items() <= tested.data.items(), "all but what is null"
 
 
 @pytest.mark.parametrize(
