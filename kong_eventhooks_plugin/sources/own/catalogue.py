@@ -86,7 +86,7 @@ ENTRY = SourceEntry(
                 EventField("used", "How much of it is used.", 80_000),
                 EventField("maximum", "The limit.", 100_000),
                 EventField("hook", "The hook whose limit it is; null where it is everybody's.", _HOOK[0].example),
-                EventField("hook_id", "Its id.", _HOOK[1].example),
+                EventField("hook_id", "Its id; null as well then.", _HOOK[1].example),
             ),
             ("limit", "hook_id"),
         ),

@@ -16,6 +16,7 @@ from kong_eventhooks_plugin.sources.requests.attribution import Attribution
 from kong_eventhooks_plugin.sources.requests.infer import InferRule
 from kong_eventhooks_plugin.sources.requests.kong_log import decode
 from kong_eventhooks_plugin.sources.requests.request_source import RequestSource
+from tests.support.declared import undeclared
 from tests.support.enterprise_logs import (
     documented_advanced_refusal,
     documented_ai_plugin,
@@ -25,7 +26,7 @@ from tests.support.enterprise_logs import (
     documented_windows_plugin,
 )
 from tests.support.events import answered, events, make_hook, recorded, seen, serialized
-from tests.support.recorded_logs import UNKNOWN_PLUGINS, plugin, plugin_list, plugins_of, recorded_logs
+from tests.support.recorded_logs import UNKNOWN_PLUGINS, edited_logs, plugin, plugin_list, plugins_of, recorded_logs
 
 Make = Callable[[Any], RequestSource]
 
@@ -47,6 +48,7 @@ PROTECTED = {"id": "protected", "name": "p"}
 SEEN: list[LogObservation] = [
     *recorded().values(),
     *recorded_logs().values(),
+    *edited_logs().values(),
     seen(serialized()),
     seen(answered()),
     seen(documented_advanced_refusal(("30", 3))),
@@ -83,7 +85,7 @@ def test_its_events_have_the_fields_of_the_catalogue(source: RequestSource) -> N
     for each in SEEN:
         for event in events(source, each):
             assert (event.source, event.event, event.unique) == (source.name, entry.name, entry.unique)
-            assert list(event.data) == [field.name for field in entry.fields]
+            assert undeclared(event) == []
             assert (event.time, event.scope) == (each.seen_at, decode(each.serialized).scope)
 
 

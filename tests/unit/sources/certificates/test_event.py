@@ -4,6 +4,7 @@ from msgspec.structs import replace
 from kong_eventhooks_plugin.sources.certificates.catalogue import EXPIRING, RESOLVED
 from kong_eventhooks_plugin.sources.certificates.event import certificate_event
 from kong_eventhooks_plugin.sources.certificates.model import Certificate
+from tests.support.declared import undeclared
 
 DAY = 86_400
 CERTIFICATE = Certificate("c1", "certificates", "cert", 0, ("a.example",), "CN=a", "CN=b", "1f", "ab12", 100.0 * DAY)
@@ -17,6 +18,8 @@ def test_its_fields() -> None:
         "subject": "CN=a", "issuer": "CN=b", "serial": "1f", "fingerprint": "ab12", "not_after": 100 * DAY,
         "days_left": 6, "threshold": 7, "state": "open", "state_key": event.data["state_key"],
     }  # fmt: skip
+    ended = certificate_event(RESOLVED, CERTIFICATE, 0, 93.5 * DAY)
+    assert undeclared(event) == undeclared(ended) == []
 
 
 @pytest.mark.parametrize(("at", "days"), [(99.5, 0), (100, 0), (100.1, -1), (102.5, -3)])

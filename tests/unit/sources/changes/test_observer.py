@@ -8,6 +8,7 @@ from kong_eventhooks_plugin.model.event import Event
 from tests.support.admin_node import AdminNode
 from tests.support.crud import Publisher
 from tests.support.crud_world import CrudWorld, recorded_requests, shown
+from tests.support.declared import undeclared
 from tests.support.waiting import SECONDS
 
 # Every request that a real Kong's Admin API route saw, and what it is reported as. No arrow: nothing.
@@ -93,6 +94,7 @@ async def test_the_recorded_requests_are_these_events(tmp_path: Path) -> None:
         assert [event.event for event in of(reported, "crud")] == [
             name for full in named for name in (full.partition(":")[0], full)
         ]
+        assert [wrong for event in reported for wrong in undeclared(event)] == []
         assert [event.id for event in await world.stored()] == [event.id for event in events]
         assert world.metrics.counts.events_lost == {}
         assert world.observer.state().lost == {}

@@ -13,8 +13,9 @@ from kong_eventhooks_plugin.model.delivery import Answer, Attempt, Delivery, Dis
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.queue.contract import EndpointHealth, QueueLimits, Receipt, Settlement, Stats
-from kong_eventhooks_plugin.sources.catalogue import entry_of
+from kong_eventhooks_plugin.sources.catalogue import unique_fields
 from kong_eventhooks_plugin.sources.own.publisher import DEAD_SECONDS, HELD_SECONDS, PENDING, OwnEvents
+from tests.support.declared import undeclared
 from tests.support.events import make_event, make_hook
 from tests.support.memory_queue import MemoryQueue
 
@@ -73,10 +74,8 @@ def test_each_has_the_fields_that_the_catalogue_says(world: World) -> None:
     world.die()
     assert [event.event for event in world.events] == ["endpoint.disabled", "endpoint.recovered", "delivery.exhausted"]
     for event in world.events:
-        entry = entry_of(event.source, event.event)
-        assert entry is not None
-        assert list(event.data) == [field.name for field in entry.fields]
-        assert event.unique == entry.unique
+        assert undeclared(event) == []
+        assert event.unique == unique_fields(event.source, event.event)
     key = world.events[0].data["state_key"]
     about = {"hook": "a", "hook_id": A.id, "reason": "gone", "since": 5.0, "state_key": key}
     assert [event.data for event in world.events[:2]] == [about | {"state": "open"}, about | {"state": "resolved"}]
@@ -116,9 +115,7 @@ async def test_a_held_hook_is_reported_once_a_day_where_it_does_not_end_by_itsel
     world.reasons = {A.id: "unresolved: no value for secret", LISTENER.id: "breaker_open"}
     assert await world.round() == []
     (event,) = await world.round(after=HELD_SECONDS)
-    entry = entry_of("event-hooks", "hook.held")
-    assert entry is not None
-    assert list(event.data) == [field.name for field in entry.fields]
+    assert undeclared(event) == []
     assert event.data | {"reason": "unresolved", "detail": "no value for secret", "hook": "a"} == event.data
     assert await world.round(after=3_600) == []
     (tomorrow,) = await world.round(after=86_400)
@@ -139,6 +136,7 @@ async def test_a_limit_that_fills_is_reported_once(world: World, monkeypatch: py
     monkeypatch.setattr(world.queue, "stats", stats)
     (event,) = await world.round()
     assert event.data == {"limit": "queue_deliveries", "used": 80, "maximum": 100, "hook": None, "hook_id": None}
+    assert undeclared(event) == []
     used |= {"pending": 70, A.id: 45}
     (event,) = await world.round()
     assert (event.data["limit"], event.data["hook"]) == ("queue_deliveries_per_hook", "a")

@@ -5,6 +5,7 @@ from kong_eventhooks_plugin.model.kong_node import KongNode
 from kong_eventhooks_plugin.sources.reachability.catalogue import RECOVERED, UNREACHABLE
 from kong_eventhooks_plugin.sources.reachability.event import outage_event
 from kong_eventhooks_plugin.sources.reachability.model import Outage
+from tests.support.declared import undeclared
 
 NODE = KongNode("0cbb7c6e", "kong-1")
 OUTAGE = Outage(since=100.0, failures=3, error="connect", counts=True, node=NODE)
@@ -18,11 +19,13 @@ def test_unreachable() -> None:
         "reason": "admin_api", "admin_url": "http://kong:8001", "since": 100.0, "error": "connect", "failures": 3,
         "state": "open", "state_key": event.data["state_key"],
     }  # fmt: skip
+    assert undeclared(event) == []
 
 
 def test_recovered_has_the_duration() -> None:
     event = outage_event(RECOVERED, "database", "http://kong:8001", OUTAGE, 130.5)
     assert (event.source, event.event) == ("gateway", "recovered")
+    assert undeclared(event) == []
     assert event.data["reason"] == "database"
     assert event.data["seconds"] == 30.5
     assert event.data["state"] == "resolved"
