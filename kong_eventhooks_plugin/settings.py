@@ -408,13 +408,11 @@ def _convert(key: str, value: Any, hint: Any, origin: str) -> Any:
     try:
         return msgspec.convert(value, hint, strict=not is_text)
     except msgspec.ValidationError as error:
-        choices = _choices(hint)
-        examples = (f"; for example {example}" for meta in _metas(hint) for example in meta.examples or ())
-        advice = "" if choices else "".join(examples)
-        advice += did_you_mean(value, choices) if isinstance(value, str) else ""
+        examples = (f" like {example}" for meta in _metas(hint) for example in meta.examples or ())
+        accepted = _accepted(key, hint).replace("`", "") + "".join(examples)
         given = f", not {value!r}" if _shown(hint) else ""
-        accepted = _accepted(key, hint).replace("`", "")
-        raise SettingsError(f"{origin}: {key}: expected {accepted}{given}{advice}") from error
+        meant = did_you_mean(value, _choices(hint)) if isinstance(value, str) else ""
+        raise SettingsError(f"{origin}: {key}: expected {accepted}{given}{meant}") from error
 
 
 def _shown(hint: Any) -> bool:

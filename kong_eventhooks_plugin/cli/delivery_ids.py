@@ -2,6 +2,7 @@
 
 A delivery's id is its event's and its hook's, 73 characters. The short one has the beginning of each, as much as tells
 the listed ones apart: ``0193f6aa-12b4_c2a1``. An event's id begins with its time, so a short one stays good for long.
+The id of an event with a key, or of a change that nodes share, has no time and is not cut that short.
 """
 
 from collections.abc import Callable, Iterable
@@ -11,6 +12,7 @@ from kong_eventhooks_plugin.errors import RemoteError
 
 _WHOLE: Final = 36
 _EVENT: Final = (13, 18, 23, _WHOLE)
+_TIMELESS: Final = "00000000-0000-"
 _HOOK: Final = (4, 8, _WHOLE)
 _CANDIDATES: Final = 100
 
@@ -45,4 +47,6 @@ def whole_id(short: str, page: Page) -> str:
 
 def _cut(one: str, event: int, hook: int) -> str:
     ours, _, theirs = one.partition("_")
+    if ours.startswith(_TIMELESS):
+        event = max(event, 23)
     return f"{ours[:event]}_{theirs[:hook]}"

@@ -58,7 +58,7 @@ def test_lists_of_numbers_come_as_text_too(text: str) -> None:
         ({"certificate_days": "30,soon"}, "flag: certificate_days: expected list of integer, >= 1, not ['30', 'soon']"),
         (
             {"admin_url": "127.0.0.1:8001"},
-            "flag: admin_url: expected text; for example http://127.0.0.1:8001",
+            "flag: admin_url: expected text like http://127.0.0.1:8001",
         ),
         ({"console": "yes"}, "flag: console: expected true, false, not 'yes'"),
         ({"timeout_seconds": "soon"}, "flag: timeout_seconds: expected seconds, > 0, not 'soon'"),
@@ -105,7 +105,7 @@ def test_a_token_has_no_byte_order_mark(tmp_path: Path) -> None:
     "url", ["127.0.0.1:4318", "http://user:s3cret@127.0.0.1", "https://a/?key=s3cret", "https://a#s3cret"]
 )
 def test_a_collectors_address_holds_no_credential(url: str) -> None:
-    with pytest.raises(SettingsError, match=r"otlp_endpoint: .*; for example http://127\.0\.0\.1:4318") as refused:
+    with pytest.raises(SettingsError, match=r"otlp_endpoint: expected text like http://127\.0\.0\.1:4318") as refused:
         settings.load({"otlp_endpoint": url}, environment={})
     assert "s3cret" not in str(refused.value)
 

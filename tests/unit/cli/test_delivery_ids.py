@@ -26,6 +26,11 @@ def test_each_is_as_short_as_tells_them_apart() -> None:
     assert short_ids([]) == {}
 
 
+def test_that_of_an_event_with_a_key_says_more_than_its_missing_time() -> None:
+    keyed = event_id(0, "custom", "deploy-42")
+    assert short_ids([delivery_id(keyed, A)]) == {delivery_id(keyed, A): f"{keyed[:23]}_{A[:4]}"}
+
+
 def test_the_hook_may_be_left_out_and_whole_ids_need_no_list() -> None:
     assert whole_id(IDS[0], lambda *_: []) == IDS[0]
     with pytest.raises(RemoteError, match="may be any of: ") as several:
