@@ -57,6 +57,7 @@ _CRUD_PLACE = (
 )
 _CRUD_CONFIG = f"{texts.UNKNOWN}; event-hooks-crud takes no configuration, hooks belong to the plugin event-hooks"
 _HOOKS_BESIDE_CONFIG = f"{texts.UNKNOWN}; hooks belong in the plugin's config"
+_NOT_KONG_S = f"{texts.UNKNOWN}; Kong 3.9 has none of this name and refuses the file"
 _NO_PLACE = "Kong has no such entities, so nothing here is read; hooks belong in the config of a plugin event-hooks"
 _NO_GROUPS = "hooks cannot be declared on a consumer group; the open-source gateway has no plugins there"
 
@@ -253,6 +254,9 @@ class _Reading:
         if found.entry["name"] == PLUGIN and "hooks" in found.entry:
             self._add_error(f"{found.path}.hooks", _HOOKS_BESIDE_CONFIG)
             found = found._replace(entry={"config": {"hooks": found.entry["hooks"]}, **found.entry})
+        for key in near_names.far_plugin_keys(found.entry):
+            if key != "hooks":
+                self._warn(f"{found.path}.{key}", _NOT_KONG_S)
         return found
 
     def _as_kong_holds(self, hooks: list[Any], prefix: str) -> list[Any]:

@@ -64,6 +64,13 @@ def near_plugin_keys(plugin: Mapping[str, Any]) -> Iterator[NearKey]:
     return _near_keys(plugin, _PLUGIN_KEYS, NEAR)
 
 
+def far_plugin_keys(plugin: Mapping[str, Any]) -> Iterator[str]:
+    """Yield the other keys that Kong refuses, as of 3.9."""
+    near = {key.key for key in near_plugin_keys(plugin)}
+    keys = (str(key) for key in plugin if key not in near and key not in _PLUGIN_KEYS)
+    return (key for key in keys if not key.startswith("_"))
+
+
 def _plugin_value(plugin: Mapping[str, Any], name: str) -> Any:
     if name in plugin:
         return plugin[name]

@@ -95,6 +95,16 @@ plugins:
     ]
 
 
+def test_a_plugins_keys_that_no_kong_has_are_a_warning(tmp_path: Path) -> None:
+    """Not an error: a newer Kong may have one of that name."""
+    ended = check(tmp_path, f"plugins:\n- name: event-hooks\n  _comment: ours\n  colour: red\n{HOOKS}")
+    assert (ended.exit_code, ended.stdout) == (0, "1 file checked: 1 hook, no errors\n")
+    assert ended.stderr == (
+        f"warning: {tmp_path}/0.yml: plugins[0].colour: unknown field; Kong 3.9 has none of this name and refuses the "
+        "file\n"
+    )
+
+
 def test_a_template_languages_name_hides_no_error_of_its_texts(tmp_path: Path) -> None:
     config = "url: 'http://x', method: POST, template: jinja, headers: {content-type: text/plain}, payload: {a: '{{ b'}"
     hook = f"{{name: a, source: custom, handler: webhook-custom, handler_config: {{{config}}}}}"
