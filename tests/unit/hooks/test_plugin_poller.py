@@ -33,7 +33,7 @@ async def test_plugins_that_cannot_be_listed_anew_are_believed_for_a_while(
 ) -> None:
     monkeypatch.setattr(plugin_poller, "PLUGINS_SECONDS", believed)
     polls = poller(f"http://127.0.0.1:{unused_tcp_port}")
-    polls.plugins.replace([plugin("rate-limiting", minute=3)])
+    polls.plugins.replace_list(polls.plugins.listed([plugin("rate-limiting", minute=3)]))
     tried: asyncio.Queue[str] = asyncio.Queue()
     monkeypatch.setattr(polls.registry, "set_listing_error", tried.put_nowait)
     running = asyncio.create_task(polls.run())
