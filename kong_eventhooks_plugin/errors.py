@@ -137,13 +137,13 @@ def _leaves(errors: Any, path: str) -> Iterator[tuple[str, str]]:
 class UnresolvedReference(HookError):
     """A reference (``{vault://...}``, a secret's file) has no value in this process.
 
-    ``missing`` names each field and its reference, never a value.
+    ``missing`` names each field, its reference and where a value was looked for, never a value.
     """
 
     def __init__(self, missing: Mapping[str, str]) -> None:
         self.missing = dict(missing)
         names = ", ".join(f"{field}={reference}" for field, reference in sorted(self.missing.items()))
-        super().__init__(f'no value for {names}: see docs/kong-yml.md, "References to a vault"')
+        super().__init__(f"no value for {names}")
 
 
 class UnknownHook(HookError): ...

@@ -387,7 +387,7 @@ def _checked(values: Mapping[str, Any], origin: str) -> dict[str, Any]:
     unknown = sorted(set(values) - set(hints))
     if unknown:
         named = ", ".join(f"{name[:100]!r}{_meant(name, hints)}" for name in unknown[:10])
-        raise SettingsError(f"{origin}: unknown setting {named}; docs/settings.md lists them")
+        raise SettingsError(f"{origin}: unknown setting {named}; kong-event-hooks serve --help lists them")
     return {key: _convert(key, value, hints[key], origin) for key, value in values.items()}
 
 

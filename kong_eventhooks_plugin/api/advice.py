@@ -77,7 +77,19 @@ HELD: Final[Mapping[str, Advice]] = {
 }
 """By the reason for which a hook is held (``api.service.hook_states``), what stands before its colon."""
 
-UNKNOWN_HOLD: Final = Advice("is held", "Its deliveries wait.", "Look at the reason and docs/delivery.md, Held hooks.")
+UNKNOWN_HOLD: Final = Advice("is held", "Its deliveries wait.", "The reason says what it waits for.")
+
+_NOT_STORED: Final = Advice(
+    "The store did not take events",
+    "It could not commit them, or was closed meanwhile. They are lost.",
+    "Look for store_unavailable in the log; free space on the disk of data_dir, or repair it.",
+)
+
+_CHANGE_MISSED: Final = Advice(
+    "A change through the Admin API's route was not processed",
+    "The next reconciliation reports its result, without who made it.",
+    "Nothing, unless it happens again: then look for change_deferred in the log.",
+)
 
 LOSSES: Final[Mapping[str, Advice]] = {
     "queue_full": Advice(
@@ -100,13 +112,23 @@ LOSSES: Final[Mapping[str, Advice]] = {
         "Which hooks are in it was not known yet. An event counts here even if no hook wanted it.",
         "Where the store is not open now, look for store_open_failed in the log; else at the disk of data_dir.",
     ),
+    "buffer": Advice(
+        "Events came faster than the disk commits them",
+        "So many waited for a commit that no more were taken. What is refused is lost.",
+        "Look at the latency of the disk of data_dir.",
+    ),
+    "store_unavailable": _NOT_STORED,
+    "abandoned": _NOT_STORED,
+    "changes_overflow": _CHANGE_MISSED,
+    "change_unreadable": _CHANGE_MISSED,
+    "change_failed": _CHANGE_MISSED,
 }
 """By the reason of ``kong_event_hooks_events_lost_total``."""
 
 UNKNOWN_LOSS: Final = Advice(
     "Events were lost",
     "They could not be accepted.",
-    "The log says why (event_lost); docs/operations.md, EventHooksEventsLost, says what to do.",
+    "Look for event_lost in the log, which says why. Where that names no store and no disk, it is a bug: report it.",
 )
 
 STORE: Final = Advice(

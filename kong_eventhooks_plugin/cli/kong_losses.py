@@ -23,22 +23,20 @@ class Loss(NamedTuple):
     fix: str
 
 
-_ALERTS: Final = "docs/operations.md, EventHooksKongTimers"
-
 _TIMERS: Final = (
     rb"[^\n]*plugin_servers/plugin\.lua[^\n]*lua_max_running_timers are not enough",
     "calls of plugins like this one were dropped: a worker of Kong's had no timer left",
-    _ALERTS,
+    "give the sidecar a processor of its own; worker_stalled in its log says when calls waited for it",
 )
 _FULL: Final = (
     rb"[^\n]*connect\(\) to unix:%b failed \(11: ",
     "calls found no room on the plugin socket, where so many waited",
-    f"raise net.core.somaxconn; {_ALERTS}",
+    "raise net.core.somaxconn, then restart the sidecar",
 )
 _UNSERVED: Final = (
     rb"[^\n]*connect\(\) to unix:%b failed \((?!11: )",
     "calls could not connect to the plugin socket",
-    "keep the sidecar running, and let Kong's user connect; README.md has the socket's setting",
+    "keep the sidecar running, and let Kong's user connect: socket_group",
 )
 _RAISED: Final = (
     rb"[^\n]*failed to run log_by_lua\*",

@@ -75,7 +75,7 @@ class Secrets:
         for field, holder, name, reference in _references(resolved):
             value = self._value(reference)
             if value is None:
-                missing[field] = reference
+                missing[field] = f"{reference} (neither Kong nor the sidecar's environment has it)"
             else:
                 holder[name] = value
         path = resolved.pop("secret_file", None)

@@ -53,7 +53,7 @@ def test_lists_of_numbers_come_as_text_too(text: str) -> None:
         ({"untrusted_lua": "sandbx"}, "expected off, sandbox, strict, lax, on, not 'sandbx'; did you mean sandbox?"),
         (
             {"sokcet_path": "x"},
-            "flag: unknown setting 'sokcet_path' (did you mean socket_path?); docs/settings.md lists them",
+            "flag: unknown setting 'sokcet_path' (did you mean socket_path?); kong-event-hooks serve --help lists them",
         ),
         ({"certificate_days": "30,soon"}, "flag: certificate_days: expected list of integer, >= 1, not ['30', 'soon']"),
         (

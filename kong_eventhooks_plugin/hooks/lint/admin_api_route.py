@@ -18,7 +18,6 @@ from kong_eventhooks_plugin.hooks.contract import DeclarationError
 from kong_eventhooks_plugin.hooks.schema import CRUD_PLUGIN
 from kong_eventhooks_plugin.model.masking import is_reference
 
-_GUIDE: Final = "docs/admin-api-route.md"
 _PLACEHOLDERS: Final = frozenset({
     "changeme", "changeit", "replaceme", "placeholder", "todo", "tbd", "fixme", "none", "null", "example", "yourkey",
     "yourapikey", "yoursecret", "apikey", "key", "secret", "password", "test",
@@ -43,7 +42,7 @@ _DECK_MOCKED: Final = (
     "file with that"
 )
 _PLACEHOLDER: Final = "is a placeholder"
-_FIX: Final = "the key opens Kong's Admin API, so it has to be long and random (openssl rand -hex 32); see " + _GUIDE
+_FIX: Final = "the key opens Kong's Admin API, so it has to be long and random (openssl rand -hex 32)"
 
 # Plugins that require a credential: Kong's own, then Enterprise's.
 _AUTHENTICATION: Final = frozenset({
@@ -57,11 +56,12 @@ _GROUPS: Final = frozenset({"acl", "opa"})
 
 _OPEN: Final = (
     "leads to Kong's Admin API (it has event-hooks-crud), and no authentication plugin is on it, on its service or "
-    "at the top of this file: whoever reaches Kong's proxy port can change everything; add key-auth, see " + _GUIDE
+    "at the top of this file: whoever reaches Kong's proxy port can change everything; add key-auth and, with a group "
+    "for operators, acl"
 )
 _ANY_CONSUMER: Final = (
     "leads to Kong's Admin API (it has event-hooks-crud), and the credential of any consumer of this gateway opens it; "
-    "add acl with a group for operators, see " + _GUIDE
+    "add acl with a group for operators"
 )
 
 

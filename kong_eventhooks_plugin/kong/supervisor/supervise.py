@@ -66,7 +66,7 @@ def main(arguments: Sequence[str]) -> int:
         return EXIT_NO_SOCKET
     log = PlainLog(human=supervision.log == "human")
     if os.geteuid() == ROOT:
-        log.warning("running_as_root", advice="run it as a user of its own: docs/security.md, The user that it runs as")
+        log.warning("running_as_root", advice="run it as a user of its own, in the group of Kong's workers")
     return Supervisor(
         held,
         supervision.worker,

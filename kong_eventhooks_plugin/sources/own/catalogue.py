@@ -71,7 +71,7 @@ ENTRY = SourceEntry(
                 *_HOOK,
                 EventField(
                     "reason",
-                    "`unresolved`, `invalid`, `no_admin_api`, `filter_failing` or `no_handler` (docs/delivery.md).",
+                    "`unresolved`, `invalid`, `no_admin_api`, `filter_failing` or `no_handler`.",
                     "unresolved",
                 ),
                 EventField("detail", "What is wrong; null where the reason says it all.", "no value for secret"),

@@ -37,13 +37,16 @@ def test_from_kong_and_from_the_environment() -> None:
     assert CONFIG["headers"]["authorization"] == "{vault://env/token}", "the definition keeps its references"  # type: ignore[index]
 
 
+NOBODY = "neither Kong nor the sidecar's environment has it"
+
+
 def test_all_that_is_missing_is_named() -> None:
     with pytest.raises(UnresolvedReference) as caught:
         secrets_of({}).resolve({**CONFIG, "secret_file": "/nowhere"})
     assert caught.value.missing == {
-        "url": "{vault://hcv/url}",
-        "secret": "{vault://env/a-secret}",
-        "headers.authorization": "{vault://env/token}",
+        "url": f"{{vault://hcv/url}} ({NOBODY})",
+        "secret": f"{{vault://env/a-secret}} ({NOBODY})",
+        "headers.authorization": f"{{vault://env/token}} ({NOBODY})",
         "secret_file": "/nowhere (it was not read yet)",
     }
 

@@ -14,10 +14,12 @@ from kong_eventhooks_plugin.delivery import hook_readiness
 from kong_eventhooks_plugin.delivery.activity import PastAttempt
 from kong_eventhooks_plugin.delivery.hook_readiness import EndpointStanding
 from kong_eventhooks_plugin.delivery.rendezvous import Distribution
+from kong_eventhooks_plugin.dispatch import dispatcher
 from kong_eventhooks_plugin.model.delivery import Answer, Retry, SentRequest
-from kong_eventhooks_plugin.queue.contract import Candidate, HeldBack, Offer, QueueLimits, Settlement
+from kong_eventhooks_plugin.queue.contract import LOSSES, Candidate, HeldBack, Offer, QueueLimits, Settlement
 from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from kong_eventhooks_plugin.queue.nodes import Node
+from kong_eventhooks_plugin.sources.changes import observer
 from tests.support.api import Api
 from tests.support.clock import START
 from tests.support.console import Browser, console_of, visible
@@ -438,6 +440,9 @@ def test_every_reason_has_its_advice() -> None:
     reasons = {first or second for first, second in words} - {"reason", "hook_removed"}
     assert reasons <= set(advice.HELD), reasons - set(advice.HELD)
     assert set(advice.HELD_BACK) == set(get_args(HeldBack))
+    lost = re.findall(r"^(\w+)(?:, \.\.\.)? {2,}\S", f"{dispatcher.__doc__}\n{observer.__doc__}", re.MULTILINE)
+    bugs = {"unreadable", "source_failed", "dispatch_failed", "refused"}
+    assert {*lost, *LOSSES} == {*advice.LOSSES, *bugs}
 
 
 async def test_live_events_over_the_session(api: Api) -> None:
