@@ -109,6 +109,8 @@ if TYPE_CHECKING:
     from kong_eventhooks_plugin.telemetry.span_export import SpanExport
 
 OPENING_SECONDS = 2.0
+NOTE_SECONDS = 1.0
+"""How long a stopping worker waits until its note on the socket is written: the disk may hang."""
 COLLECT_AFTER = 10_000
 """New objects before the garbage collector looks at them. With 700, as Python has it, it finds each call that waits
 for a commit alive, three times, and takes a sixth of the time under a flood."""
@@ -503,7 +505,7 @@ class Worker:
         # systemd signals the workers of a supervisor that was killed: the signal may come before the link's end, and
         # its end before we have another parent.
         orphaned = link.reason == "supervisor exited" or supervisor.exited()
-        self._tasks.run(listening.stop("supervisor exited" if orphaned else "stopped"))
+        noted = self._tasks.run(listening.stop("supervisor exited" if orphaned else "stopped"))
         server.stop_accepting()
         # Where the supervisor was killed, this is the last one open: whoever starts next needs the path now.
         self._listening.close()
@@ -515,6 +517,7 @@ class Worker:
         await cancel(*self._polling)
         if pollers is not None:
             await pollers.close()
+        await asyncio.wait({noted}, timeout=NOTE_SECONDS)  # what is not done by now is cancelled next
         await self._end(handlers)
         link.close()
         log.info("worker_stopped", pid=os.getpid())

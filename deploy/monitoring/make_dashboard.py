@@ -34,7 +34,10 @@ PANELS: list[tuple[str, str, list[tuple[str, str]]]] = [
         for q in ("0.5", "0.99")
     ]),
     ("Deliveries in the queue", "none", [(f"sum by (state) ({M}_queue_deliveries{{{BY}}})", "{{state}}")]),
-    ("Oldest unsettled delivery", "s", [(f"max({M}_queue_oldest_unsettled_age_seconds{{{BY}}})", "age")]),
+    ("Oldest that waits", "s", [
+        (f"max({M}_queue_oldest_unsettled_age_seconds{{{BY}}})", "delivery"),
+        (f"max({M}_spooled_oldest_seconds{{{BY}}})", "event for the shared store"),
+    ]),
     ("Held hooks", "none", [(f"max by (hook, reason) ({M}_hook_held{{{BY}}})", "{{hook}} {{reason}}")]),
     ("Calls of Kong", "ops", [
         (rate("call", "plugin_calls_total"), "{{call}}"),

@@ -134,7 +134,7 @@ UNKNOWN_LOSS: Final = Advice(
 STORE: Final = Advice(
     "Events cannot be accepted",
     "The store does not take them. Kong is served; what happens meanwhile is lost.",
-    "Free space on the disk of data_dir, or repair it. The sidecar goes on by itself.",
+    "Do what the error says; mostly, free space on the disk of data_dir. The sidecar goes on by itself.",
 )
 
 SHARED_STORE: Final = Advice(

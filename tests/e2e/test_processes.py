@@ -323,6 +323,18 @@ async def test_a_second_stand_alone_sidecar_is_refused_and_the_first_serves_on(w
         assert await node.log()
 
 
+async def test_a_store_that_cannot_be_opened_says_why_and_a_stop_is_a_stop(world: World) -> None:
+    await asyncio.to_thread((world.data / "events.db").write_bytes, b"dear diary, " * 100)
+    sidecar = world.sidecar()
+    line = await asyncio.to_thread(sidecar.wait_for, "api_listening")
+    async with http_client(f"http://127.0.0.1:{line['port']}") as client:
+        assert (await client.get("/readyz")).json()["store"].endswith("is not an SQLite file; choose another")
+    sidecar.signal(signal.SIGTERM)
+    assert await asyncio.to_thread(sidecar.wait) == 0
+    (note,) = world.data.glob("listening-*.json")
+    assert json.loads(note.read_bytes().rstrip(b"\0"))["state"] == "stopped"
+
+
 @pytest.mark.long
 async def test_the_worker_leaves_when_its_supervisor_is_killed(world: World) -> None:
     """Its successor starts while it still waits for an endpoint."""

@@ -121,7 +121,7 @@ class Spool:
         self._first: dict[int, int] = {}
         """Place and total of what the last ``first`` returned."""
         self._oldest: float | None = None
-        self._error: str | None = None
+        self._error: str | None = f"{path}: is not open"
         self.id = ""
 
     async def open(self) -> None:
@@ -132,9 +132,12 @@ class Spool:
             self.id = await self.run(lambda connection: str(connection.execute(SQL.own_name).fetchone()[0]))
             self._newest, self._mark = await self.run(_positions)
             self._saved_mark = self._mark
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, StoreUnavailable):
+                self._error = str(error)
             self._thread.stop()
             raise
+        self._error = None
 
     async def close(self, seconds: float) -> None:
         """Commit what waits, for so many seconds at most; what is left fails with ``StoreUnavailable``."""
@@ -173,7 +176,7 @@ class Spool:
         return future
 
     def error(self) -> str | None:
-        """Return why nothing can be written, as the last transaction showed."""
+        """Return why nothing can be written, as the last transaction or the opening showed."""
         return self._error
 
     async def first(self, limit: int, *, after: int = 0) -> list[Spooled]:

@@ -96,9 +96,17 @@ class PostgresQueue:
         self._writers: tuple[Lane[Any], ...] = ()
         self._in_order: set[str] = set()
         self._horizon = Horizon()
+        self._closed = f"{self._address.name}: is not open"
 
     async def open(self) -> None:
         """Connect and migrate; make leases of processes due again that have exited on this machine."""
+        try:
+            await self._open()
+        except StoreUnavailable as error:
+            self._closed = str(error)  # for /readyz: the log may have turned by now
+            raise
+
+    async def _open(self) -> None:
         name = self._address.name
         connection = await self._address.connect()
         try:
@@ -277,12 +285,12 @@ class PostgresQueue:
 
     def _group(self) -> GroupCommit:
         if self._group_commit is None:
-            raise StoreUnavailable(f"{self._address.name}: is not open")
+            raise StoreUnavailable(self._closed)
         return self._group_commit
 
     def _reading(self) -> Reader:
         if self._reader is None:
-            raise StoreUnavailable(f"{self._address.name}: is not open")
+            raise StoreUnavailable(self._closed)
         return self._reader
 
     async def _read(self, read: Callable[[Connection, float], Awaitable[T]]) -> T:
@@ -296,7 +304,7 @@ class PostgresQueue:
     async def _write(self, work: Callable[[Transaction], Awaitable[T]], hook_ids: Sequence[str] = ()) -> T:
         """Run work in a transaction beside the offers', then wake the hooks that have new work."""
         if self._others is None:
-            raise StoreUnavailable(f"{self._address.name}: is not open")
+            raise StoreUnavailable(self._closed)
         woken: set[str] = set()
 
         async def run(transaction: Transaction) -> T:

@@ -80,6 +80,7 @@ class SqliteQueue:
         self._group_commit: GroupCommit | None = None
         self._leading = False
         self._taker: Taker | None = None
+        self._closed = f"{path}: is not open"
 
     async def open(self) -> None:
         """Create or open the file, migrate it; make leases due again where no process delivers."""
@@ -88,6 +89,9 @@ class SqliteQueue:
             opener = CallThread("event-hooks-store-opening", loop)
             try:
                 connection = await opener.call(lambda: open_writer(self._path))
+            except StoreUnavailable as error:
+                self._closed = str(error)  # for /readyz: the log may have turned by now
+                raise
             finally:
                 opener.stop()
             owner = secrets.randbits(62) + 1
@@ -246,7 +250,7 @@ class SqliteQueue:
 
     def _writer(self) -> GroupCommit:
         if self._group_commit is None:
-            raise StoreUnavailable(f"{self._path}: is {'open read-only' if self._read_only else 'not open'}")
+            raise StoreUnavailable(f"{self._path}: is open read-only" if self._read_only else self._closed)
         return self._group_commit
 
     async def _write(self, run: Callable[[Counters], T]) -> T:
@@ -261,7 +265,7 @@ class SqliteQueue:
 
     async def _read(self, read: Callable[[sqlite3.Connection], T]) -> T:
         if self._reader is None:
-            raise StoreUnavailable(f"{self._path}: is not open")
+            raise StoreUnavailable(self._closed)
         return await self._reader.read(read)
 
     def _wake(self, hook_id: str) -> None:

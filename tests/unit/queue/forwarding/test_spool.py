@@ -147,8 +147,11 @@ async def test_a_file_of_another_program_is_left_alone(world: World) -> None:
     await other.run(lambda connection: connection.execute("PRAGMA user_version = 99"))
     await other.close(1)
     for change, why in (("application_id = 1", "newer version"), ("application_id = 0", "another program")):
+        refused = Spool(path, QueueLimits(), world.clock, lambda: None)
+        assert refused.error() == f"{path}: is not open"
         with pytest.raises(StoreUnavailable, match=why):
-            await Spool(path, QueueLimits(), world.clock, lambda: None).open()
+            await refused.open()
+        assert why in (refused.error() or "")
         with sqlite3.connect(path) as connection:
             connection.execute(f"PRAGMA {change}")
         connection.close()

@@ -22,9 +22,11 @@ from tests.unit.queue.postgresql.conftest import Opener
 
 
 async def refused(url: str) -> str:
+    queue = PostgresQueue(url)
     with pytest.raises(StoreUnavailable) as error:
-        await PostgresQueue(url).open()
+        await queue.open()
     assert "s3cret" not in str(error.value)
+    assert queue.error() == str(error.value)
     return str(error.value)
 
 

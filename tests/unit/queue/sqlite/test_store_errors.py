@@ -177,6 +177,20 @@ async def test_what_is_not_open_takes_nothing(path: Path) -> None:
     assert queue.error() == f"{path}: is not open"
 
 
+async def test_what_cannot_be_opened_says_why(path: Path) -> None:
+    await asyncio.to_thread(path.write_bytes, b"dear diary, " * 100)
+    queue = SqliteQueue(path)
+    with pytest.raises(StoreUnavailable):
+        await queue.open()
+    assert queue.error() == f"{path}: is not an SQLite file; choose another"
+    with pytest.raises(StoreUnavailable, match="is not an SQLite file"):
+        await queue.stats()
+    await asyncio.to_thread(path.unlink)
+    await queue.open()
+    assert queue.error() is None
+    await queue.close()
+
+
 FULL = """
 import asyncio, resource, sys
 from pathlib import Path
