@@ -76,6 +76,7 @@ from kong_eventhooks_plugin.kong.supervisor.worker_process import EXIT_SETTINGS
 from kong_eventhooks_plugin.linux import refuse_inspection
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.kong_node import NodeIdentity
+from kong_eventhooks_plugin.queue.forwarding.acceptor import SpoolAcceptor
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
 from kong_eventhooks_plugin.queue.retention import run_retention
@@ -356,7 +357,11 @@ class Components:
         )
 
     def pollers(
-        self, client: AdminClient | None, leads: Callable[[], bool], own_leads: Callable[[], bool]
+        self,
+        client: AdminClient | None,
+        leads: Callable[[], bool],
+        own_leads: Callable[[], bool],
+        shared_store_open: asyncio.Event,
     ) -> PollerGroup | None:
         """Return the pollers of the sources, which close the client; None where there is none. Call it on the loop.
 
@@ -366,15 +371,15 @@ class Components:
         if client is None or settings is None:
             return None
         publish, counts = self.dispatcher.publish, self.metrics.counts
-        cluster = self._polling_cluster()
+        cluster = self._polling_cluster(shared_store_open)
         leads = leads if cluster is None else own_leads
         return PollerGroup(client, settings, publish, lambda: hooks().values(), counts, leads, self.identity, cluster)
 
-    def _polling_cluster(self) -> PollingCluster | None:
+    def _polling_cluster(self, is_open: asyncio.Event) -> PollingCluster | None:
         shared, news = self.stores.polling, self.stores.news
         if shared is None or news is None:
             return None
-        return PollingCluster(shared, this_process(), socket.gethostname(), news.on_forwarded)
+        return PollingCluster(shared, this_process(), socket.gethostname(), news.on_forwarded, is_open)
 
     def forwarder(self) -> ChangeForwarder | None:
         """Return what hands changes to other nodes; None where this node reads its own Admin API, or is alone."""
@@ -427,6 +432,7 @@ class Worker:
         self._tasks = TaskSet()
         self._polling: list[asyncio.Task[None]] = []
         self._membership = parts.members
+        self._shared_store_open = asyncio.Event()
 
     async def run(self) -> None:
         parts, settings = self._parts, self._parts.settings
@@ -453,7 +459,8 @@ class Worker:
         parts.registry.on_change(parts.compilation.hooks_changed)
         admin = parts.admin_client()
         turn = Turn(Path(settings.data_dir))
-        pollers = parts.pollers(admin, lambda: delivery.leading, partial(_is_our_turn, turn, link))
+        polls = partial(_is_our_turn, turn, link)
+        pollers = parts.pollers(admin, lambda: delivery.leading, polls, self._shared_store_open)
         plugins = None if admin is None else parts.plugin_poller(admin)
         listening = ListeningRecord(
             self._listening,
@@ -538,25 +545,34 @@ class Worker:
             log.error("store_open_failed", error=error)
 
         await retry(stores.queue.open if stores.spool is None else stores.spool.open, (QueueError,), failed)
-        if stores.spool is not None:
-            self._tasks.run(self._open_shared_store())
         # By itself: what is open is not opened again.
         stored = await retry(stores.declared.definitions, (QueueError,), failed)
         parts.registry.load(stored)
         parts.hook_store.load(stored)
         self._tasks.run(SupervisedLoop("reading of secret files").run(parts.registry.secret_files.run))
-        self._tasks.run(parts.hook_store.run())
         if plugins is not None:
             self._polling.append(self._tasks.run(plugins.run()))
-        self._tasks.run(run_retention(parts.queue))
-        if parts.settings.deliver:
+        if stores.spool is None:
+            self._start_on_queue(delivery)
+        else:
+            self._tasks.run(self._open_shared_store(stores.spool, delivery))
+
+    def _start_on_queue(self, delivery: DeliveryWorker) -> None:
+        """Start what needs the queue, which is open now."""
+        self._tasks.run(self._parts.hook_store.run())
+        self._tasks.run(run_retention(self._parts.queue))
+        if self._parts.settings.deliver:
             self._tasks.run(delivery.run())
 
-    async def _open_shared_store(self) -> None:
+    async def _open_shared_store(self, spool: SpoolAcceptor, delivery: DeliveryWorker) -> None:
         """Meanwhile events are accepted, for the hooks that this node knows."""
         queue = self._parts.queue
         await retry(queue.open, (QueueError,), lambda error: log.error("shared_store_open_failed", error=error))
         log.info("shared_store_open")
+        spool.forward()
+        self._shared_store_open.set()
+        self._parts.hook_store.hurry()  # what this node's copy has may be old
+        self._start_on_queue(delivery)
         if self._membership is not None:
             await SupervisedLoop("heartbeat").run(self._membership.keep)
 

@@ -71,13 +71,14 @@ class PollerGroupSettings(msgspec.Struct, frozen=True):
 class PollingCluster(NamedTuple):
     """The nodes that share a store: what they share, and our ``process`` and ``node`` among them.
 
-    ``on_forwarded`` takes what is to be called when changes have been forwarded.
+    ``on_forwarded`` takes what is to be called when changes have been forwarded; ``is_open`` is set when the store is.
     """
 
     shared: SharedPolling
     process: str
     node: str
     on_forwarded: Callable[[Callable[[], None]], None]
+    is_open: asyncio.Event
 
 
 class PollerGroup:
@@ -116,7 +117,9 @@ class PollerGroup:
         )
         self.crud = ChangeObserver(self._schema_cache, self._mirror, reconciler, publish, counts, leads=leads)
         context = PollerContext(client, self._notes, publish, counts, node or NodeIdentity())
-        self._leases = None if cluster is None else PollLeases(cluster.shared, cluster.process, cluster.node, leads)
+        self._leases: PollLeases | None = None
+        if cluster is not None:
+            self._leases = PollLeases(cluster.shared, cluster.process, cluster.node, leads, cluster.is_open)
         self._forwarded: ForwardedChanges | None = None
         if cluster is not None and self._leases is not None:
             term = self._leases.add(CRUD, lambda: self.crud.has_change_subscribers)

@@ -109,6 +109,8 @@ async def test_a_node_that_starts_while_the_store_is_away(store: Cluster, nodes:
     await node.publish(range(1, 11))
     state = await node.reaches(spool=lambda spool: spool["events"] >= before + 10)  # a page is kept for a moment
     assert (state["status"], state["store"], state["events_lost"]) == ("degraded", "ok", {})
+    assert [line for line in node.running.output if "is not open" in line] == [], "what needs the store waits for it"
+    assert node.running.lines("delivery_lease_renewal_failed") == []
     await asyncio.to_thread(store.start)
     await arrived.all_of(range(1, 11))
     await node.settled()

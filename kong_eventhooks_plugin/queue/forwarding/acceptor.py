@@ -6,10 +6,10 @@ no longer is deleted. What waits for the shared store stays in the file.
 
 import asyncio
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from functools import partial
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import structlog
 
@@ -47,10 +47,16 @@ class SpoolAcceptor:
         self._loops: list[asyncio.Task[None]] = []
 
     async def open(self) -> None:
-        """Open the spool and begin to move what it holds. Raises ``StoreUnavailable``."""
+        """Open the spool. Raises ``StoreUnavailable``."""
         await self.spool.open()
-        loops = {"spool forwarding": self._forwarder.run, "spool sweep": self._keep_small}
-        self._loops = [asyncio.create_task(SupervisedLoop(name).run(loop)) for name, loop in loops.items()]
+        self._run("spool sweep", self._keep_small)
+
+    def forward(self) -> None:
+        """Begin to move what the spool holds: the shared store is open."""
+        self._run("spool forwarding", self._forwarder.run)
+
+    def _run(self, name: str, loop: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        self._loops.append(asyncio.create_task(SupervisedLoop(name).run(loop)))
 
     async def close(self) -> None:
         """Stop moving; commit what waits for the disk, for at most ``CLOSING`` seconds."""

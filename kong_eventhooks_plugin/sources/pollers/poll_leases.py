@@ -3,7 +3,7 @@
 They go to nodes with an Admin API whose hooks want what is polled. A process holds one until the time that the store
 last gave it runs out by its own clocks: where the store does not answer, it stops by itself. When the store answers
 again, those who held a lease ask first, and the others a renewal later: it may be an older backup, and who polled last
-knows most (``shared_notes``).
+knows most (``shared_notes``). A store that takes longer than a renewal to open was away.
 
 Limits: a lease is renewed every ``RENEW_SECONDS``; ``RELEASE_SECONDS`` is how long ``close`` waits for the store.
 """
@@ -30,7 +30,10 @@ class _Held(NamedTuple):
 
 
 class PollLeases:
-    """``process`` and ``node`` name us; ``may``: whether this process may hold any. ``run`` ends when cancelled."""
+    """``process`` and ``node`` name us; ``may``: whether this process may hold any. ``run`` ends when cancelled.
+
+    It waits until the store ``is_open``.
+    """
 
     def __init__(
         self,
@@ -38,6 +41,7 @@ class PollLeases:
         process: str,
         node: str,
         may: Callable[[], bool],
+        is_open: asyncio.Event,
         clock: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
@@ -45,6 +49,7 @@ class PollLeases:
         self._process = process
         self._node = node
         self._may = may
+        self._is_open = is_open
         self._clock = clock
         self._monotonic = monotonic
         self._wanted: dict[str, Callable[[], bool]] = {}
@@ -63,6 +68,8 @@ class PollLeases:
         self._hurried.set()
 
     async def run(self) -> None:
+        self._was_away |= not await is_set_within(self._is_open, RENEW_SECONDS)
+        await self._is_open.wait()
         while True:
             self._hurried.clear()
             await self.renew()

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+import structlog
 
 from kong_eventhooks_plugin import background
 from kong_eventhooks_plugin.kong.admin_api.client import AdminClient, AdminSettings
@@ -187,16 +188,19 @@ async def test_where_nodes_share_a_store_what_others_forward_is_reported(
     tmp_path: Path, postgres_store: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(forwarded, "POLL_SECONDS", 0.05)
-    queue = PostgresQueue(postgres_store, process="us")
-    await queue.open()
+    queue, is_open = PostgresQueue(postgres_store, process="us"), asyncio.Event()
     published = Publisher()
     async with AdminNode() as node:
         hooks = (make_hook("h", source="crud"), make_hook("b", source="balancer"), make_hook("g", source="gateway"))
-        cluster = PollingCluster(queue.polling, "us", "node-b", queue.nodes.on_forwarded)
+        cluster = PollingCluster(queue.polling, "us", "node-b", queue.nodes.on_forwarded, is_open)
         observers = make(tmp_path, node.url, *hooks, publisher=published, cluster=cluster)
         async with running(observers):
-            await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
-            await until(lambda: observers.state()["balancer"]["idle_reason"] is None)
+            with structlog.testing.capture_logs() as logs:
+                await until(lambda: observers.state()["crud"]["reconciler"]["ended_at"] is not None)
+                await queue.open()
+                is_open.set()
+                await until(lambda: observers.state()["balancer"]["idle_reason"] is None)
+            assert "poll_lease_renewal_failed" not in {line["event"] for line in logs}, "it waits for the store"
             assert (await queue.polling.holders()).keys() == {"crud", "balancer"}, "of the gateway each has its own"
             body = json.dumps(node.behind.create("consumers", username="ada")).encode()
             seen = ChangeObservation("POST", "/consumers", 201, body, time.time(), time.time(), user_agent="deck")

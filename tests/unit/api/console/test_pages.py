@@ -110,6 +110,7 @@ async def test_a_node_says_what_waits_for_the_shared_store_and_what_to_do(api: A
     shared.away = True
     spool = SpoolAcceptor(folder, shared, lambda reason: None)
     await spool.open()
+    spool.forward()
     try:
         await spool.offer(Offer(make_event(), (Candidate(hook.id, "custom"),)))
         assert spool.forwarding_error() is not None

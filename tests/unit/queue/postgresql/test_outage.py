@@ -53,6 +53,7 @@ async def test_an_hour_without_the_store_from_the_start_on(
     assert (waiting.offers, waiting.oldest) == (EVENTS, START)
     with StoreBackup(postgres_store) as backup:
         await shared.open()
+        acceptor.forward()
         await decided.so_many(EVENTS)
         await acceptor.spool.sweep()
         backup.restore()  # and it comes back once more, with nothing

@@ -1,5 +1,6 @@
 """Nodes that share a store poll one after the other, and what one has reported the next one does not report again."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from uuid import uuid4
@@ -58,7 +59,7 @@ class Node:
         self.kong_id = str(uuid4())
         self.own = MemoryNotes()
         time = cluster.time
-        self.leases = PollLeases(queue.polling, name, name, lambda: self.may, time, time)
+        self.leases = PollLeases(queue.polling, name, name, lambda: self.may, asyncio.Event(), time, time)
         self.terms = {lease: self.leases.add(lease, lambda: True) for lease in ("balancer", "certificate")}
         self.notes: DyingNotes
 
