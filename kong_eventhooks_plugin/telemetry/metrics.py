@@ -79,7 +79,11 @@ class Counts(Collector):
         ("plugin_calls", "Calls of Kong's on the plugin socket, by call.", ("call",)),
         ("pdk_calls", "PDK functions called in Kong, by function.", ("function",)),
         ("socket_errors", "Errors on the plugin socket, by reason.", ("reason",)),
-        ("events", "Events committed to the queue, by source and event.", ("source", "event")),
+        (
+            "events",
+            "Events committed to the queue, by source and event; those of `custom` are all `(other)`.",
+            ("source", "event"),
+        ),
         ("events_lost", "Events that could not be accepted, by reason.", ("reason",)),
         ("held_back", "Matching hooks that did not fire, by hook and reason.", ("hook", "reason")),
         (

@@ -137,7 +137,8 @@ class OverviewMaker:
         now, spool = self._clock(), ready.spool
         away = next((each for each in ready.errors if each.startswith(SHARED_STORE)), None)
         oldest = spool.get("oldest_at")
-        waiting = f"{number(spool.get('events', 0))} events wait on this node"
+        events = spool.get("events", 0)
+        waiting = f"{number(events)} {'event waits' if events == 1 else 'events wait'} on this node"
         if oldest is not None:
             waiting += f", the oldest for {span(now - oldest)}"
         if away is not None:

@@ -342,20 +342,22 @@ def _signature(got: Received) -> str:
 
 
 class _ErrorLog:
-    """Prints the first lines of what a log hook writes: an entry each, some thirty in all."""
+    """Prints the first lines of what a log hook writes: an entry each, some thirty in all.
+
+    At once, when it has them: deliveries arrive meanwhile.
+    """
 
     def __init__(self) -> None:
-        self._shown = LINES_SHOWN
+        self._lines: list[str] | None = None
 
     def __call__(self, level: str, text: str) -> None:
         if "event_hooks.lua" in text:
-            click.echo(f"  Kong's error log, [{level}]:")
-            self._shown = 0
-        elif self._shown < LINES_SHOWN:
-            click.echo(f"            {text.rstrip(' |')}")
-            self._shown += 1
-            if self._shown == LINES_SHOWN:
-                click.echo("            ...")
+            self._lines = [f"  Kong's error log, [{level}]:"]
+        elif self._lines is not None:
+            self._lines.append(f"            {text.rstrip(' |')}")
+            if len(self._lines) > LINES_SHOWN:
+                click.echo("\n".join([*self._lines, "            ..."]))
+                self._lines = None
 
 
 def _sum_up(player: Player, calls: int, arrived: list[Received], seconds: float, *, settled: bool) -> int:

@@ -117,7 +117,7 @@ async def test_a_node_says_what_waits_for_the_shared_store_and_what_to_do(api: A
         async with console_of(api, spool=spool, limits=QueueLimits(deliveries=2)) as browser:
             page = visible((await browser.log_in()).text)
             assert f"{advice.SHARED_STORE.title} for" in page
-            assert "the shared store is away; 1 events wait on this node, the oldest for" in page
+            assert "the shared store is away; 1 event waits on this node, the oldest for" in page
             assert f"What to do: {advice.SHARED_STORE.action}" in page
             assert advice.ERROR.title not in page
             assert advice.SPOOL_FULL.title in page

@@ -86,3 +86,12 @@ def test_the_first_lines_of_each_box_are_shown(capsys: pytest.CaptureFixture[str
             show("notice", f"|line {number}     |")
     box = ["  Kong's error log, [notice]:", *(f"            |line {n}" for n in range(LINES_SHOWN)), "            ..."]
     assert capsys.readouterr().out.splitlines() == box * 2
+
+
+def test_a_box_is_shown_in_one_piece(capsys: pytest.CaptureFixture[str]) -> None:
+    show = _ErrorLog()
+    show("notice", "[kong] event_hooks.lua:?:452 [error-log]----+")
+    for number in range(LINES_SHOWN):
+        assert not capsys.readouterr().out
+        show("notice", f"|line {number}     |")
+    assert capsys.readouterr().out.endswith("            ...\n")
