@@ -22,7 +22,6 @@ from kong_eventhooks_plugin.delivery.breaker import Block
 from kong_eventhooks_plugin.delivery.claims import Claims
 from kong_eventhooks_plugin.delivery.concurrency_throttle import BEAT, HANGING, ConcurrencyThrottle
 from kong_eventhooks_plugin.delivery.hook_readiness import DeliveryReadiness, Ready
-from kong_eventhooks_plugin.delivery.hook_rules import is_ordered
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.settler import Settler
@@ -125,8 +124,8 @@ class AttemptRuns:
         if (
             isinstance(verdict, Block)
             or not self._delivers(lane.hook_id)
-            or now > claimed.until - self._claims.longest(verdict)
-            or lane.in_order != is_ordered(verdict.config)
+            or now > claimed.until - verdict.rules.longest
+            or lane.in_order != verdict.rules.ordered
             or not (verdict.breaker is None or verdict.breaker.start(now))
         ):
             self._settler.release(claimed.delivery)

@@ -7,8 +7,6 @@ import structlog
 
 from kong_eventhooks_plugin.delivery.backoff import Decision, Random, decide
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
-from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, retry_policy
-from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import QueueError
 from kong_eventhooks_plugin.handlers.contract import DeliveryJob
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivered, Delivery, Outcome, Retry
@@ -36,14 +34,12 @@ class Attempts:
     def __init__(
         self,
         queue: Queue,
-        limits: DeliveryLimits,
         clock: Clock,
         monotonic: Callable[[], float],
         random: Random,
         traced: bool = False,
     ) -> None:
         self._queue = queue
-        self._limits = limits
         self._clock = clock
         self._monotonic = monotonic
         self._random = random
@@ -58,8 +54,7 @@ class Attempts:
         attempt = _record(delivery.attempts + 1, started_at, self._monotonic() - started, outcome)
         first = await self._first(delivery) if isinstance(outcome, Retry) and delivery.attempts else None
         now = self._clock()
-        policy = retry_policy(ready.config, self._limits.retry)
-        decision = decide(delivery.id, outcome, attempt, first, policy, now, self._random)
+        decision = decide(delivery.id, outcome, attempt, first, ready.rules.retry, now, self._random)
         return AttemptResult(outcome, decision, now, span_id)
 
     async def _called(self, delivery: Delivery, ready: Ready, now: float, span_id: str | None) -> Outcome:
@@ -76,7 +71,7 @@ class Attempts:
             data=delivery.data if event is delivery.event else b"",
         )
         try:
-            with self._times.within(attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin):
+            with self._times.within(ready.rules.longest):
                 return await ready.handler.deliver(job)
         except TimeoutError:
             return Retry("timeout", "the handler did not end in time", hold=True)

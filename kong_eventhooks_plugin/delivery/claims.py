@@ -19,7 +19,6 @@ from kong_eventhooks_plugin.background import TaskSet
 from kong_eventhooks_plugin.delivery.breaker import Block
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
 from kong_eventhooks_plugin.delivery.hook_readiness import REMOVED, DeliveryReadiness, Ready
-from kong_eventhooks_plugin.delivery.hook_rules import attempt_seconds, concurrency, is_ordered
 from kong_eventhooks_plugin.delivery.lanes import Claimed, Lane, Lanes
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.settler import Settler
@@ -81,7 +80,7 @@ class Claims(Taker):
         self._apply_rules(lane, verdict)
         if lane.in_order:
             return NO_ROOM
-        return Room(self._lanes.room(lane), self._lease_of(verdict))
+        return Room(self._lanes.room(lane), verdict.rules.lease)
 
     def taken(self, hook_id: str, deliveries: Sequence[Delivery], until: float) -> None:
         lane = self._lanes.lane(hook_id)
@@ -115,27 +114,19 @@ class Claims(Taker):
         if verdict.breaker is not None and verdict.breaker.probes(now):
             room = min(room, 1)
         if room > 0:
-            self._run(lane, self._claim(lane, room, self._lease_of(verdict)))
+            self._run(lane, self._claim(lane, room, verdict.rules.lease))
 
     def release(self, lane: Lane) -> None:
         """Release what was claimed and not started, as it was."""
         for claimed in self._lanes.release_waiting(lane):
             self._settler.release(claimed.delivery)
 
-    def longest(self, ready: Ready) -> float:
-        """Return how many seconds an attempt can last."""
-        return attempt_seconds(ready.config, self._limits.attempt) + self._limits.margin
-
-    def _lease_of(self, ready: Ready) -> float:
-        return max(self._limits.lease, 3 * self.longest(ready))
-
     def _apply_rules(self, lane: Lane, ready: Ready) -> None:
         """Adopt what the hook's definition says now of its deliveries in flight."""
-        lane.most = concurrency(ready.config, self._limits.per_hook)
-        in_order = is_ordered(ready.config)
-        if in_order != lane.in_order:
+        lane.most = ready.rules.concurrency
+        if ready.rules.ordered != lane.in_order:
             self.release(lane)
-            lane.in_order = in_order
+            lane.in_order = ready.rules.ordered
 
     def _blocked(self, lane: Lane, block: Block, now: float) -> None:
         """Release what was claimed, and check again when the reason may have ended."""

@@ -25,6 +25,8 @@ import msgspec
 from kong_eventhooks_plugin.delivery.breaker import Block, Breaker
 from kong_eventhooks_plugin.delivery.endpoint_breakers import EndpointBreakers
 from kong_eventhooks_plugin.delivery.endpoint_health import EndpointHealthTracker
+from kong_eventhooks_plugin.delivery.hook_rules import HookRules, rules_of
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.errors import UnresolvedReference
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.hooks.contract import ActiveHooks
@@ -34,12 +36,13 @@ REMOVED = "hook_removed"
 
 
 class Ready(msgspec.Struct, frozen=True):
-    """What an attempt needs. ``config`` holds secrets: never log it."""
+    """What an attempt needs, worked out once for a hook. ``config`` holds secrets: never log it."""
 
     hook: Hook
     handler: Handler
     config: Mapping[str, Any]
     breaker: Breaker | None
+    rules: HookRules
 
 
 class EndpointStanding(msgspec.Struct, frozen=True):
@@ -57,11 +60,13 @@ class DeliveryReadiness:
         handlers: Mapping[str, Handler],
         health: EndpointHealthTracker,
         endpoints: EndpointBreakers,
+        limits: DeliveryLimits,
     ) -> None:
         self._active = active
         self._handlers = handlers
         self._health = health
         self._endpoints = endpoints
+        self._limits = limits
         self._ready: dict[str, Ready] = {}
         """What was ready since the last ``prune``: as many as there are hooks."""
 
@@ -88,7 +93,8 @@ class DeliveryReadiness:
         ready = self._ready.get(hook_id)
         if ready is None or ready.hook is not hook or ready.config is not config:
             breaker = self._endpoints.breaker(hook_id, handler.endpoint(config))
-            ready = self._ready[hook_id] = Ready(hook, handler, config, breaker)
+            ready = Ready(hook, handler, config, breaker, rules_of(config, self._limits))
+            self._ready[hook_id] = ready
         if ready.breaker is not None and (block := ready.breaker.block(now)) is not None:
             return block
         return ready

@@ -1,17 +1,48 @@
 """A hook's own rules of delivery, in its ``config``, over the limits of this process. Pure.
 
-The schema bounds each of them; a hook without one costs a look-up.
+The schema bounds each of them.
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
 from kong_eventhooks_plugin.delivery.backoff import RetryPolicy
+from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 
 
-def retry_policy(config: Mapping[str, Any], default: RetryPolicy) -> RetryPolicy:
+class HookRules(NamedTuple):
+    """``longest`` is after how many seconds the worker ends an attempt that its handler did not end.
+
+    ``lease`` is for how many seconds a delivery is claimed, ``concurrency`` how many may be in flight at once.
+    ``ordered``: they are attempted one after the other, in the order of acceptance.
+    """
+
+    longest: float
+    lease: float
+    concurrency: int
+    ordered: bool
+    retry: RetryPolicy
+
+
+def rules_of(config: Mapping[str, Any], limits: DeliveryLimits) -> HookRules:
+    longest = config.get("timeout", limits.attempt) + limits.margin
+    ordered = is_ordered(config)
+    return HookRules(
+        longest=longest,
+        lease=max(limits.lease, 3 * longest),
+        concurrency=1 if ordered else config.get("concurrency", limits.per_hook),
+        ordered=ordered,
+        retry=_retry(config, limits.retry),
+    )
+
+
+def is_ordered(config: Mapping[str, Any]) -> bool:
+    return config.get("ordered") is True
+
+
+def _retry(config: Mapping[str, Any], default: RetryPolicy) -> RetryPolicy:
     retry = config.get("retry")
     if retry is None:
         return default
@@ -25,20 +56,3 @@ def retry_policy(config: Mapping[str, Any], default: RetryPolicy) -> RetryPolicy
     if "final_statuses" in retry:
         own["final_statuses"] = frozenset(retry["final_statuses"])
     return replace(default, **own)
-
-
-def attempt_seconds(config: Mapping[str, Any], default: float) -> float:
-    """Return how long one attempt may take."""
-    seconds: float = config.get("timeout", default)
-    return seconds
-
-
-def concurrency(config: Mapping[str, Any], default: int) -> int:
-    """Return how many deliveries may be in flight at once."""
-    most: int = 1 if is_ordered(config) else config.get("concurrency", default)
-    return most
-
-
-def is_ordered(config: Mapping[str, Any]) -> bool:
-    """Return whether deliveries are attempted one after the other, in the order of acceptance."""
-    return config.get("ordered") is True

@@ -92,7 +92,7 @@ class DeliveryWorker:
         self._lanes = Lanes(limits)
         self._settler = Settler(queue, limits, clock, self._wait, on_flush=self._feed)
         self._health = EndpointHealthTracker(limits, self._settler.save_health)
-        self._readiness = DeliveryReadiness(active, handlers, self._health, EndpointBreakers(limits.breaker))
+        self._readiness = DeliveryReadiness(active, handlers, self._health, EndpointBreakers(limits.breaker), limits)
         self._reports = DeliveryReporter(metrics, active, incidents)
         self._leadership = Leadership(
             queue, holder, limits.leadership, clock, self._wait, won=self._won, lost=self._wakeup.set
@@ -113,7 +113,7 @@ class DeliveryWorker:
         )
         self.activity = Activity(clock())
         self._runs = AttemptRuns(
-            Attempts(queue, limits, clock, monotonic, random, traced=spans is not None),
+            Attempts(queue, clock, monotonic, random, traced=spans is not None),
             AttemptEnds(self._settler, self._endpoints, self._reports, self.activity, spans),
             self._lanes,
             self._claims,

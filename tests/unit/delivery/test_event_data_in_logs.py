@@ -11,6 +11,7 @@ import structlog
 
 from kong_eventhooks_plugin.delivery.attempts import Attempts
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
+from kong_eventhooks_plugin.delivery.hook_rules import rules_of
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.delivery.reports import DeliveryReporter
 from kong_eventhooks_plugin.handlers.contract import Handler
@@ -38,12 +39,12 @@ async def handlers() -> AsyncIterator[dict[str, Handler]]:
 
 async def said(handler: Handler, config: dict[str, Any]) -> tuple[str, str]:
     """Make an attempt as the worker does; return its record's text and what was logged."""
-    attempts = Attempts(StandInQueue(), DeliveryLimits(), time.time, time.monotonic, random.random)
+    attempts = Attempts(StandInQueue(), time.time, time.monotonic, random.random)
     reporter = DeliveryReporter(Metrics(), StandInBook())
     hook = make_hook("h", handler=handler.name, config=config)
     delivery = Delivery("d", make_event(data=DATA), hook.id, "rate-limiting", "pending", 0, 1.0, 1.0)
     with structlog.testing.capture_logs() as logs:
-        made = await attempts.make(delivery, Ready(hook, handler, config, None))
+        made = await attempts.make(delivery, Ready(hook, handler, config, None, rules_of(config, DeliveryLimits())))
         reporter.attempted(hook, delivery, made.outcome, made.decision.settlement, 0.0)
     assert made.decision.settlement.attempt is not None
     (line,) = logs

@@ -18,7 +18,7 @@ def hook_to(endpoint: str, name: str = "h") -> Hook:
 
 def readiness_of(book: Book) -> DeliveryReadiness:
     health = EndpointHealthTracker(LIMITS, lambda _: None)
-    return DeliveryReadiness(book, {"scripted": ScriptedHandler()}, health, EndpointBreakers(LIMITS.breaker))
+    return DeliveryReadiness(book, {"scripted": ScriptedHandler()}, health, EndpointBreakers(LIMITS.breaker), LIMITS)
 
 
 def test_a_changed_definition_is_seen_at_once() -> None:

@@ -12,6 +12,7 @@ import pytest_asyncio
 
 from kong_eventhooks_plugin.delivery.attempts import Attempts
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
+from kong_eventhooks_plugin.delivery.hook_rules import rules_of
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.handlers.contract import Handler
 from kong_eventhooks_plugin.handlers.lambda_ import LambdaHandler
@@ -44,11 +45,13 @@ async def both() -> AsyncIterator[tuple[Pool, WebhookCustomHandler]]:
 
 async def attempted(handler: Handler, event: Event, **config: Any) -> Answer:
     """Make one attempt of a delivery, as the worker does."""
-    attempts = Attempts(StandInQueue(), DeliveryLimits(), time.time, time.monotonic, random.random)
+    attempts = Attempts(StandInQueue(), time.time, time.monotonic, random.random)
     hook = make_hook("h", source=event.source, handler=handler.name, config=config)
     stored = msgspec.json.encode(event.data)
     delivery = Delivery("d", event, hook.id, event.source, "pending", 0, 1.0, 1.0, data=stored)
-    outcome = (await attempts.make(delivery, Ready(hook, handler, config, None))).outcome
+    outcome = (
+        await attempts.make(delivery, Ready(hook, handler, config, None, rules_of(config, DeliveryLimits())))
+    ).outcome
     assert isinstance(outcome, Delivered), outcome
     return outcome.answer
 

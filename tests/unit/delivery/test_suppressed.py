@@ -10,6 +10,7 @@ import pytest
 from kong_eventhooks_plugin.cli.deliveries import describe
 from kong_eventhooks_plugin.delivery.attempts import Attempts
 from kong_eventhooks_plugin.delivery.hook_readiness import Ready
+from kong_eventhooks_plugin.delivery.hook_rules import rules_of
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.model.delivery import Delivery
 from kong_eventhooks_plugin.model.suppression import Suppressed
@@ -33,13 +34,13 @@ async def test_a_body_has_how_many_were_held_back(
     suppressed: Suppressed | None, data: dict[str, Any], expected: Any
 ) -> None:
     handler = webhook_handler()
-    attempts = Attempts(StandInQueue(), DeliveryLimits(), time.time, time.monotonic, random.random)
+    attempts = Attempts(StandInQueue(), time.time, time.monotonic, random.random)
     event = make_event(data=data)
     async with HttpReceiver(answer(200)) as receiver:
         config = {"url": receiver.url}
         hook = make_hook("h", source=event.source, handler="webhook", config=config)
         delivery = Delivery("d", event, hook.id, event.source, "pending", 0, 1.0, 1.0, suppressed=suppressed)
-        await attempts.make(delivery, Ready(hook, handler, config, None))
+        await attempts.make(delivery, Ready(hook, handler, config, None, rules_of(config, DeliveryLimits())))
         (request,) = await receiver.received(1)
     await handler.close()
     body = json.loads(request.body)
