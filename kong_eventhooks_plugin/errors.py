@@ -24,6 +24,7 @@
     +-- QueueError               an operation on the durable queue failed
     |   +-- QueueFull            a limit is reached: count, bytes, hook or buffer
     |   +-- StoreUnavailable     the store itself failed (disk, lock, connection)
+    |   |   +-- StoreSilent      a read was given up: the store that nodes share does not answer
     |   +-- StoreWentBack        the store that nodes share has less of a spool than it had; with how far it is
     |   +-- UnknownDelivery      no delivery with that id
     |   +-- UnknownEvent         no event with that id
@@ -215,6 +216,9 @@ class QueueFull(QueueError):
 
 
 class StoreUnavailable(QueueError): ...
+
+
+class StoreSilent(StoreUnavailable): ...
 
 
 class HooksUnknown(StoreUnavailable):

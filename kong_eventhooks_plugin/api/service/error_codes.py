@@ -43,6 +43,7 @@ ERROR_CODES: Final[Mapping[type[Exception], ErrorCode]] = {
     errors.TooBusy: ErrorCode(503, "RESOURCE_EXHAUSTED"),
     errors.QueueFull: ErrorCode(503, "RESOURCE_EXHAUSTED"),
     errors.QueueError: ErrorCode(503, "UNAVAILABLE", _UNAVAILABLE),
+    errors.StoreSilent: ErrorCode(503, "UNAVAILABLE", "the store does not answer; nothing was changed: try again"),
     TimeoutError: ErrorCode(503, "DEADLINE_EXCEEDED", "the call took too long"),
     errors.EventHooksError: UNFORESEEN,
 }

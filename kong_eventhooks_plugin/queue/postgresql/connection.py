@@ -84,6 +84,10 @@ class Address:
             elif kind_of(error) == "data":
                 raise StoreUnavailable(f"{self.name}: `store` is not right: {message_of(error)}") from error
             raise to_queue_error(error, self.name) from error
+        except BaseException:
+            if connection is not None:
+                connection.terminate()
+            raise
         return connection
 
     def _check(self, search_path: str, encoding: str) -> None:

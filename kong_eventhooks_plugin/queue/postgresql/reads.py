@@ -2,13 +2,17 @@
 
 At most ``CONNECTIONS`` reads run at a time, each in one view of the store; ``WAITING`` more may wait, one more fails
 with ``StoreUnavailable``. A read whose connection is lost is repeated once.
+
+A person may wait: after ``SLOW`` seconds, the time for which a read waits included, a new connection is tried. A server
+that takes it is at work, and the read goes on for as long as a statement may take (``connection``); where nothing is
+heard for ``ANSWERING`` seconds, every read that is slow fails.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
-from kong_eventhooks_plugin.errors import QueueError, StoreUnavailable, UnknownDelivery, UnknownEvent
+from kong_eventhooks_plugin.errors import QueueError, StoreSilent, StoreUnavailable, UnknownDelivery, UnknownEvent
 from kong_eventhooks_plugin.model.delivery import Attempt, Delivery
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
@@ -47,6 +51,8 @@ T = TypeVar("T")
 
 CONNECTIONS = 2
 WAITING = 1_000
+SLOW = 2.0
+ANSWERING = 3.0
 FETCHED_AT_ONCE = 50
 """Rows of a page: it may end after any of them."""
 
@@ -59,6 +65,8 @@ class Reader:
         self._free: list[Connection] = []
         self._turns = asyncio.Semaphore(CONNECTIONS)
         self._waiting = 0
+        self._slow: set[asyncio.Timeout] = set()
+        self._asking: asyncio.Task[None] | None = None
         self._closed = False
 
     async def read(self, read: Read[T]) -> T:
@@ -67,13 +75,42 @@ class Reader:
             raise StoreUnavailable(f"{self._address.name}: {WAITING} reads wait already")
         self._waiting += 1
         try:
-            async with self._turns:
-                return await self._repeated(read)
+            async with asyncio.timeout(None) as limit:
+                timer = asyncio.get_running_loop().call_later(SLOW, self._is_slow, limit)
+                try:
+                    async with self._turns:
+                        return await self._repeated(read)
+                finally:
+                    timer.cancel()
+                    self._slow.discard(limit)
+        except TimeoutError:
+            raise StoreSilent(f"{self._address.name}: has not answered for {SLOW + ANSWERING:g} s") from None
         finally:
             self._waiting -= 1
 
+    def _is_slow(self, limit: asyncio.Timeout) -> None:
+        self._slow.add(limit)
+        if self._asking is None:
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+
+    async def _ask(self) -> None:
+        """End the reads that are slow, unless the server answers."""
+        try:
+            async with asyncio.timeout(ANSWERING):
+                (await self._address.connect()).terminate()
+        except TimeoutError:
+            for limit in self._slow:
+                limit.reschedule(0.0)
+        except StoreUnavailable:
+            pass  # it has answered, or refused: the reads find out what is wrong
+        finally:
+            self._slow.clear()
+            self._asking = None
+
     async def close(self) -> None:
         self._closed = True
+        if self._asking is not None:
+            self._asking.cancel()
         while self._free:
             self._free.pop().terminate()
 

@@ -38,6 +38,7 @@ CODES = [
     (errors.TooBusy("busy"), StatusCode.RESOURCE_EXHAUSTED),
     (errors.QueueFull("buffer", "too many offers wait"), StatusCode.RESOURCE_EXHAUSTED),
     (errors.StoreUnavailable("disk full"), StatusCode.UNAVAILABLE),
+    (errors.StoreSilent("has not answered"), StatusCode.UNAVAILABLE),
     (errors.HooksUnknown("not loaded"), StatusCode.UNAVAILABLE),
     (errors.QueueError("odd"), StatusCode.UNAVAILABLE),
     (TimeoutError(), StatusCode.DEADLINE_EXCEEDED),

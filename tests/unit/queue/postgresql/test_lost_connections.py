@@ -1,14 +1,18 @@
 """Connections that break: nothing is told twice, nothing is lost, and each answer is what happened."""
 
 import asyncio
+import time
 
 import pytest
 
-from kong_eventhooks_plugin.errors import StoreUnavailable
+from kong_eventhooks_plugin.errors import StoreSilent, StoreUnavailable
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Settlement
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
+from kong_eventhooks_plugin.queue.postgresql import reads
+from kong_eventhooks_plugin.queue.postgresql.connection import Connection
+from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.status import read_status
 from tests.support.postgres_proxy import Proxy
 from tests.support.queue import SOURCE, Shelf, attempt, delivered, event, hook, id_of, offer, settled_soon
@@ -176,3 +180,44 @@ async def test_a_release_that_is_said_again_ends_no_later_lease(opened: Opener, 
         assert (await queue.get(id_of(1))).state == "leased"
         await queue.settle([release])  # and one more is another
         assert (await queue.get(id_of(1))).state == "pending"
+
+
+async def test_reads_of_a_store_that_hangs_fail_soon_and_work_when_it_goes_on(
+    opened: Opener, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "SLOW", 0.05)
+    monkeypatch.setattr(reads, "ANSWERING", 0.1)
+    async with opened(proxy.url) as queue:
+        await queue.offer(offer(1))
+        proxy.stall()
+        began_at = time.monotonic()
+        results = await asyncio.gather(*(queue.page(DeliveryFilter(), 10) for _ in range(5)), return_exceptions=True)
+        assert {str(one) for one in results} == {f"{queue._address.name}: has not answered for 0.15 s"}
+        assert {type(one) for one in results} == {StoreSilent}
+        assert time.monotonic() - began_at < 5, "long before a statement or a connection is given up"
+        proxy.stall(stalls=False)
+        assert len((await queue.page(DeliveryFilter(), 10)).deliveries) == 1
+
+
+async def test_a_read_that_takes_long_goes_on_where_the_store_answers(
+    opened: Opener, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "SLOW", 0.0)
+    monkeypatch.setattr(reads, "ANSWERING", 10.0)
+
+    asked, ask = asyncio.Event(), Reader._ask
+
+    async def asks(reader: Reader) -> None:
+        await ask(reader)
+        asked.set()
+
+    async def slow(connection: Connection) -> int:
+        await asked.wait()
+        return int(await connection.fetchval("SELECT 1"))
+
+    monkeypatch.setattr(Reader, "_ask", asks)
+    async with opened(proxy.url) as queue:
+        assert await queue._reading().read(slow) == 1
+        asked.clear()
+        proxy.refuse()
+        assert await queue._reading().read(slow) == 1, "its own connection is what counts"
