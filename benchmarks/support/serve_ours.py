@@ -66,8 +66,8 @@ class NoLifecycle:
 async def durable(directory: Path, metrics: Metrics) -> RequestObserver:
     """Return the real dispatcher over a real SQLite queue."""
     # Imported here: the other cases measure the plugin server alone.
-    from kong_eventhooks_plugin.app import collect_seldom, take_short_turns
     from kong_eventhooks_plugin.dispatch.dispatcher import Dispatcher
+    from kong_eventhooks_plugin.interpreter import collect_seldom, take_short_turns
     from kong_eventhooks_plugin.queue.contract import QueueLimits
     from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
     from kong_eventhooks_plugin.sources.requests.rate_limiting import RateLimiting

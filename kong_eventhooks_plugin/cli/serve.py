@@ -46,7 +46,7 @@ def _rehearse(settings: Settings) -> None:
     It takes a while, so it is done only before another server is taken over, which goes on serving meanwhile. Taken
     over by a server that cannot serve, the socket would be without anybody for seconds, each time Kong starts us.
     """
-    from kong_eventhooks_plugin.app import Components
+    from kong_eventhooks_plugin.components import Components
 
     Components(settings)
 

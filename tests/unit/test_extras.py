@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from kong_eventhooks_plugin.app import Components
+from kong_eventhooks_plugin.components import Components
 from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
 from kong_eventhooks_plugin.sandbox.tasks import Check, CompileError, Decide, Decided, Judge, LuaRules, SandboxLimits
 from kong_eventhooks_plugin.sandbox.worker import Languages, Setup

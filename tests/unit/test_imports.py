@@ -12,7 +12,7 @@ ARCHITECTURE = PACKAGE.parent / "docs" / "architecture.md"
 
 # A part may import parts of a lower rank and its own. Below `kong`, each package is a part of its own.
 RANK = {
-    "errors": 0, "files": 0, "__init__": 0, "kong": 0, "linux": 0, "terminal_text": 0,
+    "errors": 0, "files": 0, "__init__": 0, "interpreter": 0, "kong": 0, "linux": 0, "terminal_text": 0,
     "acceptor": 1, "bounded_json": 1, "descriptors": 1, "outgoing_tls": 1,
     "tls_groups": 0, "time_limits": 0,
     "http_errors": 1, "http_heads": 0, "http_protocol": 2, "model": 1, "settings": 1, "suggestions": 0, "telemetry": 1,
@@ -22,14 +22,14 @@ RANK = {
     "sources": 5, "hooks": 5,
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
     "preview": 7, "api": 8, "settings_groups": 9, "stores": 10,
-    "app": 11, "cli": 12, "__main__": 13,
+    "components": 11, "app": 12, "cli": 13, "__main__": 14,
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
 HOOKS_RANK = {
     "contract": 0, "patterns": 0, "references": 0, "schema": 1, "secret_files": 2, "reference_values": 3,
     "validation": 3, "definition": 4, "masking": 4, "lint": 5, "declarations": 6, "in_force": 7,
 }  # fmt: skip
-SETTINGS_READERS = {"settings_groups", "stores", "app", "cli"}
+SETTINGS_READERS = {"settings_groups", "stores", "components", "app", "cli"}
 
 
 def part_of(path: Path) -> str:

@@ -198,7 +198,7 @@ async def test_an_event_that_is_reported_twice_or_fires_nothing_has_one_span_or_
 @pytest.mark.long
 def test_nothing_of_opentelemetry_is_loaded_where_tracing_is_off() -> None:
     script = (
-        "import sys; from kong_eventhooks_plugin.app import Components; "
+        "import sys; from kong_eventhooks_plugin.components import Components; "
         "from kong_eventhooks_plugin.settings import Settings; Components(Settings()); "
         "print([name for name in sys.modules if name.partition('.')[0] in ('opentelemetry', 'requests')])"
     )

@@ -1,4 +1,4 @@
-"""What the phases and the plugin server call back into. ``app.py`` fills a ``PluginHost``, tests use a recorder.
+"""What the phases and the plugin server call back into. ``components.py`` fills a ``PluginHost``, tests use a recorder.
 
 Everything is called on the event loop. What it raises is counted and logged, and Kong is answered.
 """
