@@ -1,4 +1,5 @@
-// The console's script: pages work without it. It keeps a page fresh, shows events as they come, selects all.
+// The console's script: pages work without it. It keeps a page fresh and its name in sight, shows events as they come,
+// selects all.
 "use strict";
 
 // The part of a page that says so is read again, as long as the page is seen and nobody is in it.
@@ -27,6 +28,9 @@ for (const part of document.querySelectorAll("[data-refresh]")) {
   };
   setTimeout(again, 1000 * part.dataset.refresh);
 }
+
+// On a narrow screen the row of pages scrolls: the one that is open is in sight.
+document.querySelector(".bar [aria-current]")?.scrollIntoView({ block: "nearest", inline: "nearest" });
 
 // One box for all boxes of a list.
 for (const all of document.querySelectorAll("[data-all]")) {
