@@ -26,7 +26,7 @@ import msgspec
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Origin, RestClient
 from kong_eventhooks_plugin.api.client.tls import ClientTls
-from kong_eventhooks_plugin.cli.api_calls import api_target
+from kong_eventhooks_plugin.cli.api_calls import api_client, api_target
 from kong_eventhooks_plugin.cli.kong_losses import read_losses
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.cli.printing import FAILED, outcome, printable
@@ -283,7 +283,7 @@ def _read_instances(kong: httpx.Client) -> list[dict[str, Any]] | None:
 
 def _send(subject: Subject, hook: str) -> Iterator[Finding]:
     try:
-        with RestClient(subject.target) as client:
+        with api_client(subject.target, hook) as client:
             tested = client.call("POST", "event-hooks", hook, "test", json={})
     except EventHooksError as error:
         yield Finding("fail", "send", f"{hook}: {error}")

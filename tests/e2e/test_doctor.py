@@ -54,6 +54,7 @@ async def test_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
                 until, lambda: (found := doctor(file)).of("hooks")[:1] == WELL and found, "the hook is in force"
             )
             sent = await asyncio.to_thread(doctor, file, "--send", "limits")
+            unknown = await asyncio.to_thread(doctor, file, "--send", "limit")
             monkeypatch.setattr("kong_eventhooks_plugin.cli.doctor.__version__", "9.9.9")
             monkeypatch.setattr("kong_eventhooks_plugin.cli.doctor.PAGE_SIZE", 1)
             for name in ("correlation-id", "cors"):
@@ -68,6 +69,9 @@ async def test_all_is_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert "ok    kong       knows the plugin event-hooks" in seen.of("kong")
     assert sent.of("send") == ["ok    send       limits: done"]
     assert (seen.exit_code, sent.exit_code) == (0, 0)
+    (text,) = unknown.of("send")
+    assert "limit: there is no hook 'limit'; did you mean limits?; 'kong-event-hooks hooks list' lists them" in text
+    assert unknown.exit_code == 1
     assert newer.of("version") == [f"warn  version    the sidecar is {__version__}, this program 9.9.9"]
     assert newer.of("hooks") == WELL, "the instance is found on whichever page it is"
 
