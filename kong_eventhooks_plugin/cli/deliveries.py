@@ -76,7 +76,8 @@ def list_deliveries(
     ]  # fmt: skip
     more = f"\nmore: --offset {following}" if following else ""
     heads = ("ID", "CREATED", "HOOK", "EVENT", "STATE", "ATTEMPTS", "STATUS", "ERROR", "NEXT")
-    click.echo(table(heads, rows, "no delivery", shrink=("EVENT", "HOOK", "NEXT")) + more)
+    shrink, drop = ("EVENT", "HOOK", "NEXT"), ("ATTEMPTS", "STATUS", "EVENT", "CREATED")
+    click.echo(table(heads, rows, "no delivery", shrink, drop) + more)
 
 
 def _waits(hooks: Iterable[dict[str, Any]]) -> dict[str, str]:

@@ -49,7 +49,8 @@ def list_hooks(target: ApiTarget, data_dir: Path | None, *, as_json: bool) -> No
     if as_json:
         click.echo(pretty(hooks))
         return
-    listed = table(heads, rows, "no hook", shrink=("DECLARED IN", "EVENT", "NAME"))
+    shrink, drop = ("DECLARED IN", "EVENT", "NAME"), ("DECLARED IN", "HANDLER", *heads[6:])
+    listed = table(heads, rows, "no hook", shrink, drop)
     click.echo("\n".join((listed, *_reasons(hooks), *_failures(hooks, pending))))
 
 

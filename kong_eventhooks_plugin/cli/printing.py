@@ -8,8 +8,11 @@ from typing import Any, Final
 
 import msgspec
 
-LEAST: Final = 18
+LEAST: Final = 20
 """A column is not cut below so many letters."""
+
+GAP: Final = "  "
+"""Between two columns."""
 
 
 def printable(text: str) -> str:
@@ -47,27 +50,40 @@ def outcome(tested: Mapping[str, Any]) -> str:
     return "done" if status is None else f"answered {status}"
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], empty: str, shrink: Sequence[str] = ()) -> str:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], empty: str, shrink: Sequence[str] = (), drop: Sequence[str] = ()
+) -> str:
     """Return the rows in columns. Where they are wider than the terminal, the columns of ``shrink`` are cut, in turn.
 
-    What is no terminal gets all of each cell.
+    Where that is not enough, those of ``drop`` are left out, in turn. What is no terminal gets all of each cell.
     """
     if not rows:
         return empty
     rows = [[_cell(cell) for cell in row] for row in rows]
-    widths = [max(len(row[column]) for row in (head, *rows)) for column in range(len(head))]
+    widths = {name: max(map(len, column)) for name, *column in zip(head, head, *rows, strict=True)}
     if sys.stdout.isatty():
-        _shrink(widths, [head.index(name) for name in shrink], shutil.get_terminal_size().columns)
-    return "\n".join("  ".join(_fitted(cell, width) for cell, width in zip(row, widths, strict=True)).rstrip()
-                     for row in (head, *rows))  # fmt: skip
+        _fit(widths, shrink, drop, shutil.get_terminal_size().columns)
+    return "\n".join(GAP.join(_fitted(cell, widths[name]) for name, cell in zip(head, row, strict=True)
+                               if name in widths).rstrip() for row in (head, *rows))  # fmt: skip
 
 
-def _shrink(widths: list[int], columns: Sequence[int], room: int) -> None:
-    over = sum(widths) + 2 * (len(widths) - 1) - room
-    for column in columns:
-        cut = min(max(0, over), max(0, widths[column] - LEAST))
-        widths[column] -= cut
+def _fit(widths: dict[str, int], shrink: Sequence[str], drop: Sequence[str], room: int) -> None:
+    """Take from the columns' widths what is more than the room."""
+    spare = {name: max(0, widths[name] - LEAST) for name in shrink}
+    for name in drop:
+        if _total(widths) - sum(spare.values()) <= room:
+            break
+        del widths[name]
+        spare.pop(name, None)
+    over = max(0, _total(widths) - room)
+    for name, most in spare.items():
+        cut = min(over, most)
+        widths[name] -= cut
         over -= cut
+
+
+def _total(widths: Mapping[str, int]) -> int:
+    return sum(widths.values()) + len(GAP) * (len(widths) - 1)
 
 
 def _fitted(cell: str, width: int) -> str:

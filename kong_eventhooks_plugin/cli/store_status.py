@@ -58,9 +58,9 @@ def as_text(status: StoreStatus) -> str:
         if store["oldest_seconds"] is not None
         else f"deliveries: {depth}",
         "",
-        table(heads, nodes, "no node"),
+        table(heads, nodes, "no node", shrink=("KONG", "ID", "NODE"), drop=("KONG", "ID")),
         "",
-        table(("HOOK", "DELIVERED BY", "WAITING", "LAG", "DISABLED"), hooks, "no hook"),
+        table(("HOOK", "DELIVERED BY", "WAITING", "LAG", "DISABLED"), hooks, "no hook", ("DELIVERED BY", "HOOK")),
     ]
     return printable("\n".join(lines))
 
