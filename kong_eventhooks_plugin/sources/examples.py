@@ -18,7 +18,7 @@ from kong_eventhooks_plugin.sources.catalogue import (
 from kong_eventhooks_plugin.sources.requests.request_event import COMPARED
 
 CUSTOM_EVENT: Final = "example"
-CUSTOM_DATA: Final = {"message": "an event of your own"}
+CUSTOM_DATA: Final[dict[str, Any]] = {"message": "an event of your own"}
 
 _REQUEST_SOURCES: Final = frozenset(source.entry.name for source in REQUEST_SOURCES)
 
@@ -34,10 +34,15 @@ def example_name(source: str) -> str:
 def example_event(source: str, name: str | None, now: float) -> Event:
     """Return an event's example; ``name`` None: the source's. Raises ``UnknownSource``."""
     name = name or example_name(source)
-    entry = entry_of(source, name)
-    if entry is None and source != CUSTOM:
+    if source != CUSTOM and entry_of(source, name) is None:
         raise UnknownSource(f"source '{source[:100]}' has no event '{name[:100]}'")
-    return event_with(source, name, CUSTOM_DATA if entry is None else entry.example(), now)
+    return event_with(source, name, example_data(source, name), now)
+
+
+def example_data(source: str, name: str) -> dict[str, Any]:
+    """Return the data of an event's example; of one that the catalogue has not, ``CUSTOM_DATA``."""
+    entry = entry_of(source, name)
+    return CUSTOM_DATA if entry is None else entry.example()
 
 
 def event_with(source: str, name: str, data: dict[str, Any], now: float) -> Event:

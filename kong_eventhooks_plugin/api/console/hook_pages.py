@@ -1,6 +1,6 @@
 """The pages of hooks: the list with their states, one with what it did, making, changing, testing and removing one."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -26,7 +26,8 @@ from kong_eventhooks_plugin.hooks.masking import masked
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.model.masking import is_reference
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter
-from kong_eventhooks_plugin.sources.catalogue import entry_of, events_of
+from kong_eventhooks_plugin.sources.catalogue import events_of
+from kong_eventhooks_plugin.sources.examples import example_data, example_name
 
 PAGE: Final = 50
 RECENT: Final = 10
@@ -247,8 +248,6 @@ def _posted(form: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _example(hook: Hook) -> str:
-    """Return an event's data for a test: the source's example."""
-    names: Iterator[str] = iter(events_of(hook.source))
-    entry = entry_of(hook.source, hook.event or next(names, ""))
-    data = {"message": "a test from the console"} if entry is None else entry.example()
+    """Return an event's data for a test, as the API takes it where nothing is given."""
+    data = example_data(hook.source, hook.event or example_name(hook.source))
     return msgspec.json.format(msgspec.json.encode(data), indent=2).decode()

@@ -6,9 +6,7 @@ its endpoint had disabled (docs/delivery.md). Limits: ``AT_ONCE`` run at the sam
 """
 
 import asyncio
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import suppress
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
@@ -19,7 +17,6 @@ from kong_eventhooks_plugin.errors import (
     HookTestFailed,
     NoPing,
     TooBusy,
-    UnknownSource,
     UnresolvedReference,
     ValidationError,
 )
@@ -31,8 +28,7 @@ from kong_eventhooks_plugin.model.delivery import Answer, Delivered, Outcome, Se
 from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.model.hook import Hook
 from kong_eventhooks_plugin.preview.dry_run import FilterVerdict
-from kong_eventhooks_plugin.sources.catalogue import events_of, patterns_of
-from kong_eventhooks_plugin.sources.examples import example_event
+from kong_eventhooks_plugin.sources.examples import event_with, example_data, example_name
 from kong_eventhooks_plugin.sources.nulls import without_nulls
 
 AT_ONCE: Final = 8
@@ -95,7 +91,7 @@ class TestDelivery:
     async def test(self, key: str, data: dict[str, Any]) -> HookTestResult:
         """Call a hook's handler with ``data`` as the event's data; where it is empty, with the event's example.
 
-        The event is the hook's own; where it names none, what ``data`` has as ``event``, else the source's first.
+        The event is the hook's own; where it names none, what ``data`` has as ``event``, else the example's.
         Raises ``UnknownHook``, ``ValidationError``, ``HookTestFailed``, ``TooBusy``, ``StoreUnavailable``.
         """
         hook = self._find(key)
@@ -154,17 +150,6 @@ class TestDelivery:
 
 
 def _event(hook: Hook, data: dict[str, Any], now: float) -> Event:
-    if not data:
-        with suppress(UnknownSource):
-            return example_event(hook.source, hook.event, now)
-    return Event(id=str(uuid.uuid4()), source=hook.source, event=_event_name(hook, data), data=data, time=now)
-
-
-def _event_name(hook: Hook, data: Mapping[str, Any]) -> str:
-    if hook.event is not None:
-        return hook.event
     given = data.get("event")
-    if isinstance(given, str) and given:
-        return given
-    # Any of the hundreds of names that a pattern stands for would mislead.
-    return "test" if patterns_of(hook.source) else next(iter(events_of(hook.source)), "test")
+    name = hook.event or (given if given and isinstance(given, str) else example_name(hook.source))
+    return event_with(hook.source, name, data or example_data(hook.source, name), now)
