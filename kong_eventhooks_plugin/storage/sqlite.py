@@ -13,6 +13,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, Literal, NamedTuple
 
+import structlog
+
 from kong_eventhooks_plugin import files
 from kong_eventhooks_plugin.errors import StoreUnavailable
 
@@ -24,6 +26,9 @@ _HEADER: Final = (
     "SELECT application_id, user_version, (SELECT count(*) FROM sqlite_master) "
     "FROM pragma_application_id, pragma_user_version"
 )
+
+
+log = structlog.get_logger()
 
 
 def _null(_value: None) -> None:
@@ -147,8 +152,11 @@ class Format(NamedTuple):
             connection.execute(f"PRAGMA user_version = {step}")
             connection.execute(f"PRAGMA application_id = {self.application_id}")
 
-        if self.version_of(connection, path) < self.version:
+        was = self.version_of(connection, path)
+        if was < self.version:
             migrate(connection, steps, lambda: self.version_of(connection, path), set_version)
+            if was > 0:
+                log.info("store_upgraded", file=str(path), was=was, now=self.version)
 
 
 def migrate(

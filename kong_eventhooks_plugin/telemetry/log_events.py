@@ -170,6 +170,7 @@ LOG_EVENTS: Final[Mapping[str, str]] = {
     "store_open_failed": "The store cannot be opened; the worker tries again, and events are lost meanwhile.",
     "store_recovered": "The store commits again.",
     "store_rollback_failed": "A failed transaction could not be rolled back.",
+    "store_upgraded": "The store's schema is `now` instead of `was`: an older sidecar cannot open it any more.",
     "store_unavailable": "A transaction failed: disk full, file locked or damaged; with a traceback where it is a bug.",
     "supervisor_started": "The supervisor holds the plugin socket and starts a worker.",
     "supervisor_stopped": "The supervisor exits; `restarts` counts the workers that had crashed.",

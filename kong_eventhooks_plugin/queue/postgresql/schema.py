@@ -4,9 +4,13 @@ Least privilege: a role that owns the schema ``kong_event_hooks`` needs nothing 
 role has to be allowed to make one in the database (``CREATE``).
 """
 
+import structlog
+
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.postgresql.connection import SCHEMA, Connection
 from kong_eventhooks_plugin.queue.postgresql.statements import MIGRATIONS, SQL, VERSION
+
+log = structlog.get_logger()
 
 LOCKS = 0x4B_45_68_6B
 """The first half of our advisory locks' keys (``KEhk``); the second says what for."""
@@ -32,6 +36,8 @@ async def migrate(connection: Connection, name: str) -> None:
         for step in range(version + 1, VERSION + 1):
             await connection.execute(MIGRATIONS[step])
         await connection.execute(SQL.write_version, VERSION)
+    if version > 0:
+        log.info("store_upgraded", file=name, was=version, now=VERSION)
 
 
 async def version_of(connection: Connection) -> int:

@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
+import structlog
 
 from kong_eventhooks_plugin.errors import StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import DeliveryFilter, EndpointHealth
@@ -211,7 +212,9 @@ async def test_a_store_of_version_1_opens(path: Path, clock: FakeClock) -> None:
     make(path, VERSION_1.read_text("utf-8"))
     clock.advance(100)
     queue = SqliteQueue(path, clock=clock)
-    await queue.open()
+    with structlog.testing.capture_logs() as logs:
+        await queue.open()
+    assert logs == [{"event": "store_upgraded", "file": str(path), "was": 1, "now": file.VERSION, "log_level": "info"}]
     try:
         page = await queue.page(DeliveryFilter(), 10)
         assert [(one.id, one.state, one.attempts) for one in page.deliveries] == [
