@@ -10,7 +10,7 @@ import structlog
 
 from kong_eventhooks_plugin.errors import QueueError, SettingsError, StoreUnavailable
 from kong_eventhooks_plugin.queue.contract import Candidate
-from kong_eventhooks_plugin.queue.postgresql import PostgresQueue
+from kong_eventhooks_plugin.queue.postgresql import PostgresQueue, schema
 from kong_eventhooks_plugin.queue.postgresql.connection import Address
 from kong_eventhooks_plugin.queue.postgresql.errors import POOLER, to_queue_error
 from kong_eventhooks_plugin.queue.postgresql.leases import Claim
@@ -109,6 +109,21 @@ async def test_a_newer_schema_is_refused_and_left_as_it_is(postgres_store: str) 
         try:
             assert "was written by a newer version of this program" in await refused(postgres_store)
         finally:
+            connection.execute("UPDATE kong_event_hooks.schema_version SET version = version - 1")
+
+
+async def test_an_upgrade_of_the_schema_is_told(postgres_store: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(schema, "VERSION", schema.VERSION + 1)
+    monkeypatch.setattr(schema, "MIGRATIONS", {schema.VERSION: "SELECT 1"})
+    queue = PostgresQueue(postgres_store)
+    try:
+        with structlog.testing.capture_logs() as logs:
+            await queue.open()
+        (told,) = [line for line in logs if line["event"] == "store_upgraded"]
+        assert (told["was"], told["now"]) == (schema.VERSION - 1, schema.VERSION)
+    finally:
+        await queue.close()
+        with psycopg.connect(postgres_store, autocommit=True) as connection:
             connection.execute("UPDATE kong_event_hooks.schema_version SET version = version - 1")
 
 
