@@ -367,7 +367,8 @@ class Queue(Acceptor, Definitions, Protocol):
         """Delete what is past its retention, in short transactions; return how many rows.
 
         What waits only because the clock was set back becomes due: a delivery without an attempt that is due later
-        than now, and any that is due later than ``queue.limits.FURTHEST_DUE`` from now.
+        than now, and any that is due later than ``queue.limits.FURTHEST_DUE`` from now. Now and then hooks are
+        forgotten of which nothing is kept (``queue.retention``); they are not among the rows that are counted.
         """
 
     async def lead(self, holder: str, ttl: float) -> bool:

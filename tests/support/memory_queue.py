@@ -4,6 +4,7 @@ Nothing survives the process. Limits are the contract's; a search looks at every
 """
 
 import asyncio
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -47,6 +48,7 @@ from kong_eventhooks_plugin.queue.limits import (
     one_page,
     refusal,
 )
+from kong_eventhooks_plugin.queue.retention import Forgetting
 from kong_eventhooks_plugin.queue.rows import check_texts, encode
 from tests.support.queue import settle_from
 
@@ -100,6 +102,8 @@ class MemoryQueue:
         self._events: dict[str, _KeptEvent] = {}
         self._accepted = 0
         self._hooks: dict[str, int] = {}
+        self._numbers = itertools.count(1)
+        self._forgetting = Forgetting(clock)
         self._held: dict[str, _Held] = {}
         self._states: dict[tuple[str, str, str, bytes], SuppressionSlot] = {}
         self._leader: tuple[str, float] | None = None
@@ -169,7 +173,9 @@ class MemoryQueue:
         held_back: dict[str, HeldBack] = {}
         self._events[event.id] = _KeptEvent(event, self._accepted, self._clock(), held_back)
         for candidate in offer.candidates:
-            number = self._hooks.setdefault(candidate.hook_id, len(self._hooks) + 1)
+            if candidate.hook_id not in self._hooks:
+                self._hooks[candidate.hook_id] = next(self._numbers)
+            number = self._hooks[candidate.hook_id]
             verdict = self._decide(candidate, event, size)
             if isinstance(verdict, str):
                 held_back[candidate.hook_id] = verdict
@@ -439,7 +445,15 @@ class MemoryQueue:
         """Forget what retention no longer keeps; return how many deliveries, events and filter states went."""
         now = self._now()
         self._make_due(now)
-        return self._sweep_settled(now) + self._sweep_idle(now) + self._sweep_states(now)
+        deleted = self._sweep_settled(now) + self._sweep_idle(now) + self._sweep_states(now)
+        if self._forgetting.is_due():
+            self._forget_hooks()
+        return deleted
+
+    def _forget_hooks(self) -> None:
+        used = {held.delivery.hook_id for held in self._held.values()} | {key[0] for key in self._states}
+        self._hooks = {hook_id: number for hook_id, number in self._hooks.items() if hook_id in used}
+        self._in_order &= used
 
     def _make_due(self, now: float) -> None:
         late = [

@@ -53,6 +53,7 @@ from kong_eventhooks_plugin.queue.postgresql.polling import PostgresPolling
 from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.schema import migrate
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
+from kong_eventhooks_plugin.queue.retention import Forgetting
 from kong_eventhooks_plugin.queue.rows import encoded, splits
 from kong_eventhooks_plugin.queue.waiter import SourceRecipient
 
@@ -84,6 +85,7 @@ class PostgresQueue:
         self._address = Address(url)
         self._limits = limits or QueueLimits()
         self._node_clock = clock
+        self._forgetting = Forgetting(clock)
         self._clock = StoreClock(clock, database=database_time)
         self._taker: Taker | None = None
         self._process = process
@@ -255,6 +257,8 @@ class PostgresQueue:
             await self._repeat(retention.make_due)
             self._clock.was_set_back = False
         deleted = sum([await self._repeat(retention.exclusively(step)) for step in retention.STEPS])
+        if self._forgetting.is_due():
+            self._in_order.difference_update(await self._write(retention.forget_hooks))
         await self._write(retention.fold_writers)
         return deleted
 

@@ -26,6 +26,7 @@ from kong_eventhooks_plugin.queue.postgresql.errors import kind_of, state_of, to
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.texts import plain
 from kong_eventhooks_plugin.queue.postgresql.transaction import (
+    REMEMBERED,
     BeginAgain,
     HookNumbers,
     LimitsNear,
@@ -280,6 +281,8 @@ class Lane(Generic[T]):
 
     async def _number_hooks(self, connection: Connection, hooks: Hooks) -> None:
         """Outside of a transaction, so that what is remembered is committed."""
+        if len(self._hooks) > REMEMBERED:
+            self._hooks = HookNumbers()
         made = [hook_id for hook_id in hooks.made if hook_id not in self._hooks]
         if made:
             await connection.execute(SQL.add_hooks, made)

@@ -85,6 +85,23 @@ SELECT coalesce(sum(delivered), 0)::bigint, coalesce(sum(dead), 0)::bigint, coal
        coalesce(sum(answer_bytes), 0)::bigint
 FROM gone;
 
+-- name: forget_hooks
+-- Drop the counters of hooks of which nothing is kept. Rows of one hook whose sum is nothing may go whatever others count
+-- meanwhile; one that a writer is just changing stays, and is in no sum here. Returns the hooks.
+WITH unused AS (
+  SELECT hook FROM counters GROUP BY hook HAVING sum(deliveries) = 0 AND sum(bytes) = 0 AND sum(states) = 0
+  EXCEPT SELECT hook FROM deliveries LIMIT $1
+), locked AS (
+  SELECT c.hook, c.writer, c.deliveries, c.bytes, c.states FROM counters AS c
+  WHERE c.hook IN (SELECT hook FROM unused) ORDER BY c.hook, c.writer FOR UPDATE SKIP LOCKED
+), empty AS (
+  SELECT hook FROM locked GROUP BY hook HAVING sum(deliveries) = 0 AND sum(bytes) = 0 AND sum(states) = 0
+), deleted AS (
+  DELETE FROM counters AS c USING locked AS l
+  WHERE c.hook = l.hook AND c.writer = l.writer AND l.hook IN (SELECT hook FROM empty) RETURNING c.hook
+)
+SELECT DISTINCT h.id FROM deleted AS d JOIN hooks AS h ON h.n = d.hook;
+
 -- name: hook_numbers
 SELECT id, n FROM hooks WHERE id = ANY($1::text[]);
 
@@ -392,9 +409,9 @@ ON CONFLICT (hook_id) DO UPDATE SET
 SELECT hook_id, failing_since, disabled, disabled_at FROM endpoints ORDER BY hook_id;
 
 -- name: work
--- Each hook's first delivery that nobody holds.
+-- Each hook's first delivery that nobody holds. A hook that has any is counted.
 SELECT h.id, d.due_at
-FROM hooks AS h CROSS JOIN LATERAL (
+FROM (SELECT DISTINCT hook FROM counters) AS c JOIN hooks AS h ON h.n = c.hook CROSS JOIN LATERAL (
   SELECT due_at FROM deliveries
   WHERE hook = h.n AND settled_at IS NULL AND (lease_until IS NULL OR lease_until <= $1) ORDER BY due_at LIMIT 1
 ) AS d

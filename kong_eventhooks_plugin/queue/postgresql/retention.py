@@ -2,6 +2,10 @@
 
 One node sweeps at a time; another's sweep finds nothing to do. A writer that has not been seen for ``GONE_SECONDS`` is
 taken for gone: what it counted is added to the sweeper's counts. One that was only idle for so long begins a new row.
+
+Of a hook of which nothing is kept the counters go: every call that accepts adds them up, and a look for work follows
+them. Its row of ``hooks`` stays, a hundred bytes or so: nodes remember its number, and a delivery that one writes under
+a number that is gone would never be found. To ask whether it is still there would cost every call.
 """
 
 import math
@@ -11,6 +15,7 @@ from kong_eventhooks_plugin.queue.limits import FURTHEST_DUE
 from kong_eventhooks_plugin.queue.postgresql.schema import LOCKS, SWEEPING
 from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 from kong_eventhooks_plugin.queue.postgresql.transaction import Transaction
+from kong_eventhooks_plugin.queue.retention import FORGOTTEN
 
 CHUNK = 500
 GONE_SECONDS = 86_400.0
@@ -64,6 +69,11 @@ async def delete_ended_slots(transaction: Transaction) -> int:
     for hook, count in rows:
         transaction.shift(hook, 0, 0, -count)
     return sum(row[1] for row in rows)
+
+
+async def forget_hooks(transaction: Transaction) -> list[str]:
+    """Drop the counters of hooks of which nothing is kept; return their ids."""
+    return [row[0] for row in await transaction.connection.fetch(SQL.forget_hooks, FORGOTTEN)]
 
 
 async def fold_writers(transaction: Transaction) -> None:

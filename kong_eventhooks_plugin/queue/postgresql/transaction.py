@@ -25,6 +25,7 @@ from kong_eventhooks_plugin.queue.postgresql.statements import SQL
 
 SPARE: Final = 1 / 4
 NODES: Final = 64
+REMEMBERED: Final = 10_000
 
 
 class BeginAgain(Exception):
@@ -91,7 +92,10 @@ class _Shift(msgspec.Struct):
 
 
 class HookNumbers:
-    """The numbers of hooks and back, as far as a connection has learnt them. A number never changes."""
+    """The numbers of hooks and back, as far as a connection has learnt them. A number never changes.
+
+    Past ``REMEMBERED`` of them the connection begins anew.
+    """
 
     def __init__(self) -> None:
         self._numbers: dict[str, int] = {}
@@ -99,6 +103,9 @@ class HookNumbers:
 
     def __contains__(self, hook_id: str) -> bool:
         return hook_id in self._numbers
+
+    def __len__(self) -> int:
+        return len(self._numbers)
 
     def learn(self, rows: Sequence[Sequence[Any]]) -> None:
         for hook_id, number in rows:

@@ -4,8 +4,9 @@ The counts are in the file and change in the transaction that changes what they 
 every process on it. Between transactions they stay in memory, so that a limit costs a comparison. After another
 process's commit (``PRAGMA data_version`` shows it) and after a rollback they are read again.
 
-Bounded by the number of hooks that ever had a delivery or were held back. Of ``LEASES`` deliveries that we hold it is
-kept where they are; past that, after a rollback and after another process's commit a settlement looks its delivery up.
+Bounded by the number of hooks that retention has not forgotten (``queue.retention``). Of ``LEASES`` deliveries that we
+hold it is kept where they are; past that, after a rollback and after another process's commit a settlement looks its
+delivery up.
 """
 
 import sqlite3

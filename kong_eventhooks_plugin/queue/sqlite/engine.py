@@ -41,6 +41,7 @@ from kong_eventhooks_plugin.queue.contract import (
     Work,
 )
 from kong_eventhooks_plugin.queue.limits import REPLAYED_AT_ONCE
+from kong_eventhooks_plugin.queue.retention import Forgetting
 from kong_eventhooks_plugin.queue.rows import encoded
 from kong_eventhooks_plugin.queue.sqlite import leases, reads, retention, settling, small_tables
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
@@ -74,6 +75,7 @@ class SqliteQueue:
         self._path = path
         self._limits = limits or QueueLimits()
         self._clock = clock
+        self._forgetting = Forgetting(clock)
         self._read_only = read_only
         self._listeners: list[Callable[[str], None]] = []
         self._reader: Reader | None = None
@@ -217,6 +219,8 @@ class SqliteQueue:
     async def sweep(self) -> int:
         await self._repeat(retention.make_due)
         deleted = sum([await self._repeat(step) for step in retention.STEPS])
+        if self._forgetting.is_due():
+            await self._writer().submit(retention.forget_hooks, heavy=True)
         await self._repeat(retention.return_pages)
         return deleted
 

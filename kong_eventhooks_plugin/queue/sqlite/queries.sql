@@ -43,6 +43,16 @@ INSERT INTO hooks (id) VALUES (?);
 -- name: write_hook
 UPDATE hooks SET deliveries = ?, bytes = ?, states = ? WHERE n = ?;
 
+-- name: unused_hooks
+-- Hooks of which nothing is kept.
+SELECT n FROM hooks
+WHERE deliveries = 0 AND states = 0
+  AND n NOT IN (SELECT hook FROM deliveries INDEXED BY deliveries_settled WHERE settled_at IS NOT NULL)
+LIMIT ?;
+
+-- name: delete_hook
+DELETE FROM hooks WHERE n = ?;
+
 -- name: read_totals
 SELECT delivered, dead, idle, answer_bytes FROM totals;
 

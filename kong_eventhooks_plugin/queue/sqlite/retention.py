@@ -1,12 +1,14 @@
 """Deletes what is past its retention, and fails a removed hook's deliveries: ``CHUNK`` rows a transaction.
 
 Each transaction runs in the store's thread; events are accepted between them. Free pages past ``SPARE_PAGES`` (16 MB)
-are returned to the file system, ``VACUUM_PAGES`` (2 MB) a transaction; spare ones are used again.
+are returned to the file system, ``VACUUM_PAGES`` (2 MB) a transaction; spare ones are used again. Hooks are forgotten
+in one transaction (``queue.retention``), which looks at every settled delivery's entry in an index.
 """
 
 from collections.abc import Callable
 
 from kong_eventhooks_plugin.queue.limits import FURTHEST_DUE
+from kong_eventhooks_plugin.queue.retention import FORGOTTEN
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
 from kong_eventhooks_plugin.queue.sqlite.statements import SQL
 
@@ -83,6 +85,17 @@ def delete_ended_states(counters: Counters) -> int:
                 counters.suppression.forget()
                 deleted += ended
     return deleted
+
+
+def forget_hooks(counters: Counters) -> int:
+    """Delete hooks of which nothing is kept. A number may be given again: nothing in memory may have it."""
+    unused = counters.cursor.execute(SQL.unused_hooks, (FORGOTTEN,)).fetchall()
+    if unused:
+        counters.cursor.executemany(SQL.delete_hook, unused)
+        for (number,) in unused:
+            counters.in_order.pop(number, None)
+        counters.forget()
+    return len(unused)
 
 
 def return_pages(counters: Counters) -> int:

@@ -8,6 +8,7 @@ import pytest
 from kong_eventhooks_plugin.errors import QueueFull
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.model.trace import begin_trace
+from kong_eventhooks_plugin.queue import retention
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, QueueLimits
 from tests.support.clock import FakeClock
 from tests.support.queue import SOURCE, attempt, deliver, delivered, held_back, hook, id_of, offer, postponed
@@ -55,6 +56,26 @@ async def test_a_snooze_outlives_a_restart(durable: Store) -> None:
     await before.close()
     after = await durable.open()
     assert (await after.offer(offer(2, Candidate("h", SOURCE, SNOOZE)))).held_back == {"h": "snoozed"}
+
+
+async def test_a_hook_that_another_queue_forgets_meanwhile_loses_no_delivery(
+    durable: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each offer comes while the other queue forgets the hook, of which nothing is kept after each turn."""
+    monkeypatch.setattr(retention, "FORGET_SECONDS", 0.0)
+    limits = QueueLimits(settled_count=0)
+    accepting, sweeping = await durable.open(limits), await durable.open(limits)
+    for key in range(30):
+        hook_id = f"h{key % 2}"
+        _, receipt, _ = await asyncio.gather(sweeping.sweep(), accepting.offer(offer(key, hook_id)), sweeping.sweep())
+        assert receipt.fired == (hook_id,)
+        assert [work.hook_id for work in await sweeping.work()] == [hook_id]
+        (claimed,) = await (accepting, sweeping)[key // 2 % 2].claim(hook_id, 9, 60)
+        await sweeping.sweep()
+        await (accepting, sweeping)[key // 2 % 2].settle([delivered(claimed.id)])
+        assert (await accepting.get(claimed.id)).state == "delivered"
+        await accepting.sweep()
+    assert (await accepting.stats()).per_hook == {}
 
 
 async def test_leases_of_an_ended_process_are_due_when_the_next_opens(durable: Store) -> None:

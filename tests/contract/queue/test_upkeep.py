@@ -5,6 +5,7 @@ import pytest
 from kong_eventhooks_plugin.errors import UnknownDelivery
 from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Offer, Queue, QueueLimits
+from kong_eventhooks_plugin.queue.retention import FORGET_SECONDS
 from tests.support.clock import START, FakeClock
 from tests.support.queue import SOURCE, attempt, dead, deliver, delivered, event, id_of, offer, postponed
 from tests.support.queue_engines import Store
@@ -189,6 +190,47 @@ async def test_what_a_clock_set_back_left_waiting_is_due_after_a_sweep(queue: Qu
     await queue.lead("me", 10)
     await queue.sweep()
     assert [one.event.id for one in await queue.claim("h", 10, 60)] == [event("tried").id]
+
+
+async def test_a_hook_that_was_forgotten_comes_back_as_a_new_one(store: Store, clock: FakeClock) -> None:
+    queue = await store.open(QueueLimits(deliveries_per_hook=2, settled_seconds=100))
+    await deliver(queue, 1, hook="gone")
+    await queue.claim_first("gone", 60)
+    await queue.offer(offer(2, Candidate("held back", SOURCE, refused="disabled")))
+    clock.advance(FORGET_SECONDS)
+    assert await queue.sweep() == 3
+    await queue.offer(offer(3, "new"))
+    await queue.offer(offer(4, "gone", "held back", Candidate("new", SOURCE, SuppressionRule(True, None), b"1")))
+    assert (await queue.stats()).per_hook == {"gone": 1, "held back": 1, "new": 2}
+    assert (await queue.offer(offer(5, "gone", "new"))).held_back == {"new": "hook_queue_full"}
+    for hook, keys in {"gone": (4, 5), "held back": (4,), "new": (3, 4)}.items():
+        claimed = await queue.claim(hook, 9, 60)
+        assert [one.id for one in claimed] == [id_of(key, hook) for key in keys]
+        await queue.settle([delivered(one.id) for one in claimed])
+        assert [(await queue.get(one.id)).state for one in claimed] == ["delivered"] * len(keys)
+    assert (await queue.stats()).per_hook == {}
+
+
+async def test_a_hook_of_which_anything_is_kept_is_not_forgotten(store: Store, clock: FakeClock) -> None:
+    queue = await store.open(QueueLimits(settled_seconds=10 * FORGET_SECONDS))
+    on_change = Candidate("state", SOURCE, SuppressionRule(True, None), b"1")
+    await queue.offer(offer(1, "waits", "leased", "settled", on_change))
+    (leased,) = await queue.claim("leased", 1, 9 * FORGET_SECONDS)
+    await queue.claim("settled", 1, 60)
+    await queue.settle([dead(id_of(1, "settled"))])
+    await queue.claim("state", 1, 60)
+    await queue.settle([delivered(id_of(1, "state"))])
+    clock.advance(FORGET_SECONDS)
+    assert await queue.sweep() == 0
+    assert {work.hook_id for work in await queue.work()} == {"waits"}
+    await queue.settle([delivered(leased.id)])
+    assert (await queue.get(leased.id)).state == "delivered"
+    assert (await queue.replay(id_of(1, "settled"))).state == "pending"
+    assert (await queue.stats()).per_hook == {"waits": 1, "settled": 1}
+    for _ in range(11):
+        clock.advance(FORGET_SECONDS)
+        await queue.sweep()
+    assert (await queue.offer(offer(2, on_change))).held_back == {"state": "unchanged"}
 
 
 @pytest.mark.long
