@@ -57,7 +57,7 @@ _CRUD_PLACE = (
 )
 _CRUD_CONFIG = f"{texts.UNKNOWN}; event-hooks-crud takes no configuration, hooks belong to the plugin event-hooks"
 _HOOKS_BESIDE_CONFIG = f"{texts.UNKNOWN}; hooks belong in the plugin's config"
-_NOT_KONG_S = f"{texts.UNKNOWN}; Kong 3.9 has none of this name and refuses the file"
+_NOT_KONG_S = f"{texts.UNKNOWN}; a plugin has none of this name, and Kong 3.9 and decK refuse the file"
 _NO_PLACE = "Kong has no such entities, so nothing here is read; hooks belong in the config of a plugin event-hooks"
 _NO_GROUPS = "hooks cannot be declared on a consumer group; the open-source gateway has no plugins there"
 

@@ -19,9 +19,9 @@ _LISTS: Final = ("services", "routes", "consumers", "plugins")
 
 _PLUGIN_KEYS: Final = (
     "id", "name", "instance_name", "config", "_config", "enabled", "protocols", "tags", "service", "route", "consumer",
-    "consumer_group", "ordering", "partials", "condition", "created_at", "updated_at",
+    "consumer_group", "ordering", "partials", "condition", "created_at", "updated_at", "_comment", "_ignore",
 )  # fmt: skip
-"""A plugin's keys, Kong's and decK's."""
+"""A plugin's keys: those of Kong, of Enterprise and of decK. Kong 3.9.1 and decK 1.62.1 refuse every other one."""
 
 
 class NearKey(NamedTuple):
@@ -60,15 +60,14 @@ def name_of(plugin: Mapping[str, Any]) -> Any:
 
 
 def near_plugin_keys(plugin: Mapping[str, Any]) -> Iterator[NearKey]:
-    """Yield the keys that nearly are a plugin's. Kong refuses every other key."""
+    """Yield the keys that nearly are a plugin's."""
     return _near_keys(plugin, _PLUGIN_KEYS, NEAR)
 
 
 def far_plugin_keys(plugin: Mapping[str, Any]) -> Iterator[str]:
-    """Yield the other keys that Kong refuses, as of 3.9."""
+    """Yield the other keys that are none of a plugin's."""
     near = {key.key for key in near_plugin_keys(plugin)}
-    keys = (str(key) for key in plugin if key not in near and key not in _PLUGIN_KEYS)
-    return (key for key in keys if not key.startswith("_"))
+    return (str(key) for key in plugin if key not in near and key not in _PLUGIN_KEYS)
 
 
 def _plugin_value(plugin: Mapping[str, Any], name: str) -> Any:
@@ -80,13 +79,14 @@ def _plugin_value(plugin: Mapping[str, Any], name: str) -> Any:
 def near_lists(entity: Mapping[str, Any], nested: tuple[str, ...]) -> Iterator[NearKey]:
     """Yield the keys that nearly are those of ``nested`` entities."""
     known = tuple(name for name in _LISTS if name in nested)
+    near = (key for key in _near_keys(entity, known, VERY_NEAR) if not key.key.startswith("_"))
     # Beside the key that was meant, it may be the name of a plugin's own entities.
-    return (near for near in _near_keys(entity, known, VERY_NEAR) if near.meant not in entity)
+    return (key for key in near if key.meant not in entity)
 
 
 def _near_keys(entity: Mapping[str, Any], known: tuple[str, ...], cutoff: float) -> Iterator[NearKey]:
     for key in entity:
-        if isinstance(key, str) and key not in known and not key.startswith("_"):
+        if isinstance(key, str) and key not in known:
             meant = closest(key, known, cutoff)
             if meant is not None:
                 yield NearKey(key, meant, texts.UNKNOWN + (f"; did you mean {meant}?" if meant not in entity else ""))

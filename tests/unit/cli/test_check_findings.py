@@ -86,22 +86,26 @@ plugins:
 - name: event-hooks
   conifg: {hooks: []}
   config: {hooks: [{name: b, source: custom, handler: logg}]}
+- name: event-hooks
+  _confg: shared
 """
     assert [re.sub("expected one of: .*;", "...;", line) for line in found(tmp_path, text)] == [
         "plugins[0].config.hooks[0].handler: ...; did you mean log?",
         "plugins[0].nmae: unknown field; did you mean name?",
         "plugins[1].config.hooks[0].handler: ...; did you mean log?",
         "plugins[1].conifg: unknown field",
+        "plugins[2]._confg: unknown field; did you mean _config?",
+        "plugins[2]._config: names nothing under _plugin_configs",
     ]
 
 
 def test_a_plugins_keys_that_no_kong_has_are_a_warning(tmp_path: Path) -> None:
     """Not an error: a newer Kong may have one of that name."""
-    ended = check(tmp_path, f"plugins:\n- name: event-hooks\n  _comment: ours\n  colour: red\n{HOOKS}")
+    ended = check(tmp_path, f"plugins:\n- name: event-hooks\n  _comment: ours\n  _colour: red\n{HOOKS}")
     assert (ended.exit_code, ended.stdout) == (0, "1 file checked: 1 hook, no errors\n")
     assert ended.stderr == (
-        f"warning: {tmp_path}/0.yml: plugins[0].colour: unknown field; Kong 3.9 has none of this name and refuses the "
-        "file\n"
+        f"warning: {tmp_path}/0.yml: plugins[0]._colour: unknown field; a plugin has none of this name, and Kong 3.9 "
+        "and decK refuse the file\n"
     )
 
 
