@@ -11,11 +11,11 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kong_eventhooks_plugin import __version__
+from kong_eventhooks_plugin import __version__, settings_files
 from kong_eventhooks_plugin import settings_groups as groups
 from kong_eventhooks_plugin.api.console.console import Console
 from kong_eventhooks_plugin.api.rest.kept_page import KeptPage
-from kong_eventhooks_plugin.api.service.access import Access, require_token_beyond_loopback
+from kong_eventhooks_plugin.api.service.access import Access
 from kong_eventhooks_plugin.api.service.feed import Feed
 from kong_eventhooks_plugin.api.service.hook_states import HookStates
 from kong_eventhooks_plugin.api.service.hook_store import ApiHookStore
@@ -136,11 +136,8 @@ class Components:
             self.stores.spool.on_decided(self.dispatcher.decided)
         self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = read_token(settings.admin_token_file, "admin_token_file")
-        self.api_token = read_token(settings.api_token_file, "api_token_file")
-        require_token_beyond_loopback(settings.listen, self.api_token)
-        if settings.grpc_listen is not None:
-            require_token_beyond_loopback(settings.grpc_listen, self.api_token, "grpc_listen")
-        self.tls = groups.api_tls(settings)
+        self.api_token = settings_files.api_token(settings)
+        self.tls = settings_files.api_tls(settings)
         self._addresses = groups.address_rules(settings)
         self._proxy = groups.endpoint_proxy(settings)
         self.members = self._membership()
@@ -155,14 +152,14 @@ class Components:
 
     def _span_export(self) -> "SpanExport | None":
         """Return what sends spans; None, and nothing of it loaded, where tracing is off."""
-        endpoint = self.settings.otlp_endpoint
+        endpoint, headers = self.settings.otlp_endpoint, groups.otlp_headers(self.settings)
         if endpoint is None:
             return None
         try:
             from kong_eventhooks_plugin.telemetry.span_export import SpanExport, otlp_exporter
         except ModuleNotFoundError as error:
             raise SettingsError(str(MissingExtra("otlp_endpoint", "tracing"))) from error
-        return SpanExport(otlp_exporter(endpoint, groups.otlp_headers(self.settings)), self.metrics.counts)
+        return SpanExport(otlp_exporter(endpoint, headers), self.metrics.counts)
 
     def _event_spans(self) -> EventSpans | None:
         export = self.span_export

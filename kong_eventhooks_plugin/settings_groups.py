@@ -4,12 +4,9 @@ The parts' own defaults are ``settings.DEFAULTS``, so that each is written once;
 """
 
 import re
-import ssl
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
-from kong_eventhooks_plugin.api.transport.tls import server_context, tls_files
 from kong_eventhooks_plugin.delivery.limits import DeliveryLimits
 from kong_eventhooks_plugin.descriptors import DescriptorShares, descriptor_shares
 from kong_eventhooks_plugin.errors import MissingExtra, SettingsError
@@ -75,20 +72,6 @@ def shares(settings: Settings, limit: int) -> DescriptorShares:
     """Return how many connections each part may have, where the process may have ``limit`` descriptors."""
     deliveries = settings.total_concurrency + SPARE_CONNECTIONS
     return descriptor_shares(limit, deliveries, grpc=settings.grpc_listen is not None)
-
-
-class ApiTls(NamedTuple):
-    """The TLS of each address; None: without."""
-
-    rest: ssl.SSLContext | None
-    grpc: ssl.SSLContext | None
-
-
-def api_tls(settings: Settings) -> ApiTls:
-    files = tls_files(settings.api_tls_cert, settings.api_tls_key, settings.api_tls_client_ca)
-    if files is None:
-        return ApiTls(None, None)
-    return ApiTls(server_context(files, "http/1.1"), server_context(files, "h2"))
 
 
 def client_limits(settings: Settings, connections: int) -> ClientLimits:

@@ -8,7 +8,7 @@ from typing import Any, NoReturn
 
 import click
 
-from kong_eventhooks_plugin import files
+from kong_eventhooks_plugin import files, settings_files
 from kong_eventhooks_plugin.cli.options import SettingsCommand, settings_options
 from kong_eventhooks_plugin.errors import SettingsError
 from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
@@ -23,6 +23,7 @@ _PROBE = ".writable"
 def command(settings_file: Path | None, **flags: Any) -> NoReturn:
     """Serve Kong's plugin socket and deliver: the sidecar itself."""
     settings = load(flags, settings_file)
+    settings_files.check(settings)
     prepare_data_dir(Path(settings.data_dir))
     if settings.started_by_kong and is_served(Path(settings.socket_path)):
         _rehearse(settings)

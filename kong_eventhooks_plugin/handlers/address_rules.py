@@ -98,8 +98,8 @@ class AddressRules:
     """``allow`` and ``deny`` are CIDR networks; raises ``SettingsError`` where one is none or there are too many."""
 
     def __init__(self, *, allow: Sequence[str] = (), deny: Sequence[str] = (), private: bool = True) -> None:
-        denied = [(network, False) for network in _networks(deny, "deny")]
-        allowed = [(network, True) for network in _networks(allow, "allow")]
+        denied = [(network, False) for network in _networks(deny, "deny_cidrs")]
+        allowed = [(network, True) for network in _networks(allow, "allow_cidrs")]
         # Longest prefix first; the sort is stable, so that of two alike the denied one comes first.
         self._lists = sorted(denied + allowed, key=lambda entry: -entry[0].prefixlen)
         self._private = private

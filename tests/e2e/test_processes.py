@@ -249,9 +249,9 @@ async def test_one_that_cannot_serve_takes_nothing_over(world: World) -> None:
     old = world.sidecar("--started-by-kong")
     await ready(old)
     inode = world.path.stat().st_ino
-    new = world.sidecar("--started-by-kong", f"--api-token-file={world.data / 'missing'}")
+    new = world.sidecar("--started-by-kong", "--deny-cidrs=10.0.0.1/8")
     assert await asyncio.to_thread(new.wait) == 2
-    assert "api_token_file" in new.output[-1]
+    assert "deny_cidrs" in new.output[-1]
     assert world.path.stat().st_ino == inode
     async with world.kong() as node:
         assert await node.log()

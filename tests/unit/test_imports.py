@@ -21,7 +21,7 @@ RANK = {
     "handlers": 4,
     "sources": 5, "hooks": 5,
     "kong.plugin_server": 6, "dispatch": 6, "delivery": 6,
-    "preview": 7, "api": 8, "settings_groups": 9, "stores": 10,
+    "preview": 7, "api": 8, "settings_files": 9, "settings_groups": 9, "stores": 10,
     "components": 11, "app": 12, "cli": 13, "__main__": 14,
 }  # fmt: skip
 # The same within `hooks`, whose modules are named where they are not in a folder.
@@ -29,7 +29,7 @@ HOOKS_RANK = {
     "contract": 0, "patterns": 0, "references": 0, "schema": 1, "secret_files": 2, "reference_values": 3,
     "validation": 3, "definition": 4, "masking": 4, "lint": 5, "declarations": 6, "in_force": 7,
 }  # fmt: skip
-SETTINGS_READERS = {"settings_groups", "stores", "components", "app", "cli"}
+SETTINGS_READERS = {"settings_files", "settings_groups", "stores", "components", "app", "cli"}
 
 
 def part_of(path: Path) -> str:

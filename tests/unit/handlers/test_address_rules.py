@@ -112,7 +112,7 @@ def test_an_ipv4_network_says_nothing_of_ipv6() -> None:
 
 @pytest.mark.parametrize("wrong", ["10.0.0.1/8", "10.0.0.0/33", "somewhere", ""])
 def test_a_wrong_network_is_named(wrong: str) -> None:
-    with pytest.raises(SettingsError, match="deny: "):
+    with pytest.raises(SettingsError, match=r"^deny_cidrs: "):
         AddressRules(deny=[wrong])
     with pytest.raises(SettingsError, match="at most"):
         AddressRules(allow=["10.0.0.0/8"] * 1_001)

@@ -1,0 +1,50 @@
+"""The files that settings name, and what is in them. ``serve`` reads them before it becomes the supervisor.
+
+So a start with a wrong one ends with its error, before a socket is bound or taken over; a worker reads them anew. This
+module imports little, since nobody listens to Kong meanwhile: it is read and has run in some 10 ms.
+
+Not checked: what is watched, and may come or be repaired later. That is ``kong_yml``, ``kong_error_log`` and the
+certificates of endpoints; /readyz says what is wrong with them.
+"""
+
+import ssl
+from dataclasses import fields
+from typing import Final, NamedTuple
+
+from kong_eventhooks_plugin.api.service.access import require_token_beyond_loopback
+from kong_eventhooks_plugin.api.transport.tls import server_context, tls_files
+from kong_eventhooks_plugin.settings import Settings, read_token
+
+CREDENTIALS: Final = tuple(each.name for each in fields(Settings) if each.name.endswith("_file"))
+"""The settings that name a file with a credential."""
+
+
+def check(settings: Settings) -> None:
+    """Raise ``SettingsError`` where a file cannot be used, or the API would be open to other machines."""
+    for name in CREDENTIALS:
+        read_token(getattr(settings, name), name)
+    api_token(settings)
+    api_tls(settings)
+
+
+def api_token(settings: Settings) -> str | None:
+    """Return the API's token; raises ``SettingsError`` where an address needs one, or a better one."""
+    token = read_token(settings.api_token_file, "api_token_file")
+    require_token_beyond_loopback(settings.listen, token)
+    if settings.grpc_listen is not None:
+        require_token_beyond_loopback(settings.grpc_listen, token, "grpc_listen")
+    return token
+
+
+class ApiTls(NamedTuple):
+    """The TLS of each address; None: without."""
+
+    rest: ssl.SSLContext | None
+    grpc: ssl.SSLContext | None
+
+
+def api_tls(settings: Settings) -> ApiTls:
+    files = tls_files(settings.api_tls_cert, settings.api_tls_key, settings.api_tls_client_ca)
+    if files is None:
+        return ApiTls(None, None)
+    return ApiTls(server_context(files, "http/1.1"), server_context(files, "h2"))
