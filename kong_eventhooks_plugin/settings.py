@@ -498,8 +498,8 @@ The flag wins over the variable, the variable over the file. A server that Kong 
 or the file. A list is a TOML array; in a flag or a variable, commas separate its values (`--certificate-days 30,7`).
 A list may be empty; any other empty value is refused, because it is mostly an unset variable.
 
-`serve` ends at once where a file with a token, other credentials or the API's certificate cannot be read. What is watched may
-come later: `kong_yml`, `kong_error_log` and the certificates for endpoints.
+`serve` ends at once where a file with a token, other credentials or the API's certificate cannot be read. What is
+watched may come later: `kong_yml`, `kong_error_log` and the certificates for endpoints.
 
 SIGHUP reloads: a new worker reads the file and the environment again and replaces the old one. `socket_path`,
 `socket_group`, `protocol`, `started_by_kong`, `drain_seconds`, `watchdog_seconds` and `log_format` take effect after a
