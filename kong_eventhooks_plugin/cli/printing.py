@@ -17,7 +17,8 @@ GAP: Final = "  "
 
 def printable(text: str) -> str:
     """Return text that cannot move a terminal's cursor, colour it or reverse its direction; lines and tabs stay."""
-    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in text)
+    lines = text.replace("\r\n", "\n")
+    return "".join(each if each.isprintable() or each in "\n\t" else "\N{REPLACEMENT CHARACTER}" for each in lines)
 
 
 def when(seconds: float) -> str:

@@ -13,6 +13,7 @@ from tests.support.waiting import SECONDS
     ("text", "shown"),
     [
         ("Grüße, 世界\n\tok", "Grüße, 世界\n\tok"),
+        ("a: 1\r\n\r\nb", "a: 1\n\nb"),
         ("\x1b[2Jgone\r", "\ufffd[2Jgone\ufffd"),
         ("\x9b2J\x7f\u202eform", "\ufffd2J\ufffd\ufffdform"),
         ("\ud800", "\ufffd"),
