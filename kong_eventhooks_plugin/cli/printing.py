@@ -2,7 +2,7 @@
 
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
@@ -56,7 +56,8 @@ def table(
 ) -> str:
     """Return the rows in columns. Where they are wider than the terminal, the columns of ``shrink`` are cut, in turn.
 
-    Where that is not enough, those of ``drop`` are left out, in turn. What is no terminal gets all of each cell.
+    Where that is not enough, those of ``drop`` that have no room are left out, the first ones before the last. What is
+    no terminal gets all of each cell.
     """
     if not rows:
         return empty
@@ -70,21 +71,24 @@ def table(
 
 def _fit(widths: dict[str, int], shrink: Sequence[str], drop: Sequence[str], room: int) -> None:
     """Take from the columns' widths what is more than the room."""
-    spare = {name: max(0, widths[name] - LEAST) for name in shrink}
-    for name in drop:
-        if _total(widths) - sum(spare.values()) <= room:
-            break
-        del widths[name]
-        spare.pop(name, None)
-    over = max(0, _total(widths) - room)
-    for name, most in spare.items():
-        cut = min(over, most)
-        widths[name] -= cut
-        over -= cut
+    least = {name: min(width, LEAST) if name in shrink else width for name, width in widths.items()}
+    left = room - _total([width for name, width in least.items() if name not in drop])
+    for name in reversed(drop):
+        needed = least[name] + len(GAP)
+        if needed <= left:
+            left -= needed
+        else:
+            del widths[name]
+    over = max(0, _total(widths.values()) - room)
+    for name in shrink:
+        if name in widths:
+            cut = min(over, widths[name] - least[name])
+            widths[name] -= cut
+            over -= cut
 
 
-def _total(widths: Mapping[str, int]) -> int:
-    return sum(widths.values()) + len(GAP) * (len(widths) - 1)
+def _total(widths: Collection[int]) -> int:
+    return sum(widths) + len(GAP) * (len(widths) - 1)
 
 
 def _fitted(cell: str, width: int) -> str:
