@@ -11,9 +11,9 @@ import ssl
 from dataclasses import fields
 from typing import Final, NamedTuple
 
-from kong_eventhooks_plugin.api.service.access import require_token_beyond_loopback
+from kong_eventhooks_plugin.api.service.access import TOKEN_SETTING, check_token, require_token_beyond_loopback
 from kong_eventhooks_plugin.api.transport.tls import server_context, tls_files
-from kong_eventhooks_plugin.settings import Settings, read_token
+from kong_eventhooks_plugin.settings import ADDRESSES, Settings, read_token
 
 CREDENTIALS: Final = tuple(each.name for each in fields(Settings) if each.name.endswith("_file"))
 """The settings that name a file with a credential."""
@@ -23,16 +23,24 @@ def check(settings: Settings) -> None:
     """Raise ``SettingsError`` where a file cannot be used, or the API would be open to other machines."""
     for name in CREDENTIALS:
         read_token(getattr(settings, name), name)
-    api_token(settings)
+    check_addresses(settings)
     api_tls(settings)
 
 
+def check_addresses(settings: Settings) -> None:
+    """Raise ``SettingsError`` where an address of the API needs a token."""
+    token = api_token(settings)
+    for name in ADDRESSES:
+        address = getattr(settings, name)
+        if address is not None:
+            require_token_beyond_loopback(address, token, name)
+
+
 def api_token(settings: Settings) -> str | None:
-    """Return the API's token; raises ``SettingsError`` where an address needs one, or a better one."""
-    token = read_token(settings.api_token_file, "api_token_file")
-    require_token_beyond_loopback(settings.listen, token)
-    if settings.grpc_listen is not None:
-        require_token_beyond_loopback(settings.grpc_listen, token, "grpc_listen")
+    """Return the API's token, None without one. Raises ``SettingsError``."""
+    token = read_token(settings.api_token_file, TOKEN_SETTING)
+    if token is not None:
+        check_token(token)
     return token
 
 

@@ -54,7 +54,8 @@ def api_options(command: Command) -> Command:
             pinned = None if cacert else environ.get("KONG_EVENTHOOKS_API_TLS_CERT")
             listen = environ.get("KONG_EVENTHOOKS_LISTEN") or DEFAULT_URL.removeprefix("http://")
             url = api_url(listen, tls="KONG_EVENTHOOKS_API_TLS_CERT" in environ)
-        target = api_target(url, token_file)._replace(tls=ClientTls(cacert, pinned, cert, key))
+        token = None if token_file is None else _token(token_file)
+        target = ApiTarget(url, token, ClientTls(cacert, pinned, cert, key))
         return command(*arguments, target=target, **named)
 
     return with_target
@@ -81,10 +82,6 @@ def api_or_file_options(command: Command) -> Command:
             ) from error
 
     return with_either
-
-
-def api_target(url: str, token_file: Path | None) -> ApiTarget:
-    return ApiTarget(url, None if token_file is None else _token(token_file))
 
 
 def _token(file: Path) -> str:

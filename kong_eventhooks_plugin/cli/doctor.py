@@ -26,7 +26,7 @@ import msgspec
 from kong_eventhooks_plugin import __version__
 from kong_eventhooks_plugin.api.client.rest import ApiTarget, Origin, RestClient
 from kong_eventhooks_plugin.api.client.tls import ClientTls
-from kong_eventhooks_plugin.cli.api_calls import api_client, api_target
+from kong_eventhooks_plugin.cli.api_calls import api_client
 from kong_eventhooks_plugin.cli.kong_losses import read_losses
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.cli.printing import FAILED, outcome, printable
@@ -37,6 +37,7 @@ from kong_eventhooks_plugin.kong.plugin_server.plugin_info import plugin_names
 from kong_eventhooks_plugin.kong.supervisor.sockets import is_served
 from kong_eventhooks_plugin.queue.sqlite.engine import DATABASE
 from kong_eventhooks_plugin.settings import Settings, load, read_token
+from kong_eventhooks_plugin.settings_files import api_token
 
 SECONDS: Final = 5.0
 PAGES: Final = 100
@@ -76,9 +77,9 @@ def command(settings_file: Path | None, kong_user: str, send: str | None, cert: 
     The exit status is 1 where a check fails. Settings come from --settings and the environment, as serve reads them.
     """
     settings = load({}, settings_file)
-    token_file = None if settings.api_token_file is None else Path(settings.api_token_file)
-    target = api_target(api_url(settings.listen, tls=settings.api_tls_cert is not None), token_file)
-    target = target._replace(
+    target = ApiTarget(
+        api_url(settings.listen, tls=settings.api_tls_cert is not None),
+        api_token(settings),
         tls=ClientTls(pinned=settings.api_tls_cert, cert=cert, key=key),
         origin=Origin("the setting listen", "the setting api_token_file"),
     )

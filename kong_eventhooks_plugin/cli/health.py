@@ -16,7 +16,8 @@ from kong_eventhooks_plugin.api.client.tls import ClientTls, client_context, tls
 from kong_eventhooks_plugin.cli.options import FILE, api_url, certificate_options
 from kong_eventhooks_plugin.cli.printing import printable
 from kong_eventhooks_plugin.cli.readiness_text import Ready, held_hooks, sidecar_problems
-from kong_eventhooks_plugin.settings import load, read_token
+from kong_eventhooks_plugin.settings import load
+from kong_eventhooks_plugin.settings_files import api_token
 
 SECONDS = 4.0
 MAX_BYTES = 1 << 20
@@ -41,7 +42,7 @@ def command(listen: str | None, settings_file: Path | None, *, ready: bool, cert
         handlers.append(HTTPSHandler(context=client_context(tls, verify=ready)))
     url = api_url(settings.listen, tls=settings.api_tls_cert is not None)
     request = Request(f"{url}/readyz" if ready else f"{url}/healthz")  # noqa: S310 - http or https
-    token = read_token(settings.api_token_file, "api_token_file") if ready else None
+    token = api_token(settings) if ready else None
     if token is not None:
         request.add_unredirected_header("Authorization", f"Bearer {token}")
     answered, text = _get(build_opener(*handlers), request)

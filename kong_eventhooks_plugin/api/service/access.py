@@ -102,17 +102,22 @@ class Access:
 def require_token_beyond_loopback(listen: str, token: str | None, setting: str = "listen") -> None:
     """Raise ``SettingsError`` where ``listen`` (``host:port``) is reachable from elsewhere and there is no token.
 
-    Also for a token that is easy to guess or that no header can hold. ``setting`` names what holds the address.
+    ``setting`` names what holds the address.
     """
-    if token is not None:
-        _check_token(token)
-        return
     host = listen.rpartition(":")[0].strip("[]")
-    if not _is_loopback(host):
+    if token is None and not _is_loopback(host):
         raise SettingsError(
             f"{setting}: {listen} can be reached from other machines, and the API has no admin token; set "
             f"{TOKEN_SETTING}, or listen on 127.0.0.1"
         )
+
+
+def check_token(token: str) -> None:
+    """Raise ``SettingsError`` for a token that is easy to guess, or that no header can hold."""
+    if not MIN_TOKEN_BYTES <= len(token.encode()) <= MAX_TOKEN_BYTES:
+        raise SettingsError(f"{TOKEN_SETTING}: the token must have {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes")
+    if not token.isascii() or any(each <= " " or each == "\x7f" for each in token):
+        raise SettingsError(f"{TOKEN_SETTING}: the token may hold only ASCII letters, digits and punctuation")
 
 
 def host_of(header: str | None) -> str | None:
@@ -151,13 +156,6 @@ def sent_token(authorization: str | None, admin_token: str | None) -> str | None
 def printable(header: str | None) -> str:
     """Return a header's value for a message: at most 100 characters, none of them a control character."""
     return "".join(each if each.isprintable() else "?" for each in (header or "")[:100])
-
-
-def _check_token(token: str) -> None:
-    if not MIN_TOKEN_BYTES <= len(token.encode()) <= MAX_TOKEN_BYTES:
-        raise SettingsError(f"{TOKEN_SETTING}: the token must have {MIN_TOKEN_BYTES} to {MAX_TOKEN_BYTES} bytes")
-    if not token.isascii() or any(each <= " " or each == "\x7f" for each in token):
-        raise SettingsError(f"{TOKEN_SETTING}: the token may hold only ASCII letters, digits and punctuation")
 
 
 def _address(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:

@@ -115,3 +115,15 @@ def test_a_proxy_of_the_environment_is_not_asked(unused_tcp_port: int, monkeypat
     monkeypatch.delenv("no_proxy", raising=False)
     with answering(200, b'{"status": "alive"}') as (port, _):
         assert health(listen=f"127.0.0.1:{port}").exit_code == 0
+
+
+@pytest.mark.parametrize("command", [["health", "--ready"], ["doctor"]])
+def test_a_token_that_no_request_can_have(command: list[str], tmp_path: Path) -> None:
+    token = tmp_path / "token"
+    settings = {"KONG_EVENTHOOKS_LISTEN": "127.0.0.1:9", "KONG_EVENTHOOKS_API_TOKEN_FILE": str(token)}
+    token.write_text("a token of\ntwo lines\n")
+    ended = CliRunner().invoke(cli, command, env=settings)
+    assert str(ended.exception) == "api_token_file: the token may hold only ASCII letters, digits and punctuation"
+    token.unlink()
+    ended = CliRunner().invoke(cli, command, env=settings)
+    assert str(ended.exception) == f"api_token_file: {token}: cannot be read: No such file or directory"
