@@ -121,8 +121,7 @@ class Reader:
             # The second time on a new one: what has ended one connection may have ended all that were free.
             connection = self._free.pop() if self._free and not last else await self._address.connect()
             try:
-                async with connection.transaction(isolation="repeatable_read", readonly=True):
-                    answer = await read(connection)
+                answer = await _in_one_view(connection, read)
             except QueueError:
                 self._free.append(connection)
                 raise
@@ -137,6 +136,22 @@ class Reader:
                 self._free.append(connection)
                 return answer
         raise AssertionError  # the second time it returns or raises
+
+
+async def _in_one_view(connection: Connection, read: Read[T]) -> T:
+    """Where this raises anything but a ``QueueError`` the connection is of no use any more.
+
+    Nothing is rolled back then: a server that does not answer would be waited for until the statement's time is over.
+    """
+    view = connection.transaction(isolation="repeatable_read", readonly=True)
+    await view.start()
+    try:
+        answer = await read(connection)
+    except QueueError:
+        await view.rollback()
+        raise
+    await view.commit()
+    return answer
 
 
 async def work(connection: Connection, now: float) -> list[Work]:

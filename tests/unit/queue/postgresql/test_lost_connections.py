@@ -221,3 +221,24 @@ async def test_a_read_that_takes_long_goes_on_where_the_store_answers(
         asked.clear()
         proxy.refuse()
         assert await queue._reading().read(slow) == 1, "its own connection is what counts"
+
+
+async def test_a_read_in_the_middle_of_which_the_store_hangs_fails_as_soon(
+    opened: Opener, proxy: Proxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(reads, "SLOW", 0.05)
+    monkeypatch.setattr(reads, "ANSWERING", 0.1)
+
+    async def hangs(connection: Connection) -> None:
+        await connection.fetchval("SELECT 1")
+        proxy.stall()
+        await connection.fetchval("SELECT 2")
+
+    async with opened(proxy.url) as queue:
+        await queue.stats()
+        began_at = time.monotonic()
+        with pytest.raises(StoreSilent):
+            await queue._reading().read(hangs)
+        assert time.monotonic() - began_at < 5, "it does not wait for the rollback"
+        proxy.stall(stalls=False)
+        assert (await queue.stats()).per_hook == {}
