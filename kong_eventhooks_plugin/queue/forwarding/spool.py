@@ -126,17 +126,16 @@ class Spool:
 
     async def open(self) -> None:
         """Open or create the file. Raises ``StoreUnavailable``."""
-        self._thread = CallThread("event-hooks-spool", asyncio.get_running_loop())
+        thread = CallThread("event-hooks-spool", asyncio.get_running_loop())
         try:
-            self._connection = await self._thread.call(lambda: _opened(self._path))
-            self.id = await self.run(lambda connection: str(connection.execute(SQL.own_name).fetchone()[0]))
-            self._newest, self._mark = await self.run(_positions)
-            self._saved_mark = self._mark
+            self.id, (self._newest, self._mark), connection = await thread.call(lambda: _opened(self._path))
         except BaseException as error:
             if isinstance(error, StoreUnavailable):
                 self._error = str(error)
-            self._thread.stop()
+            thread.stop()
             raise
+        self._thread, self._connection = thread, connection  # at last: who has them takes offers
+        self._saved_mark = self._mark
         self._error = None
 
     async def close(self, seconds: float) -> None:
@@ -156,7 +155,7 @@ class Spool:
     def add(self, offer: Offer) -> "asyncio.Future[None]":
         """Return a future that ends when the offer is committed. Raises ``QueueFull``, ``QueueError``."""
         if self._connection is None:
-            raise StoreUnavailable(f"{self._path}: is not open")
+            raise StoreUnavailable(self._error or f"{self._path}: is not open")
         if len(self._waiting) + self._writing >= self._limits.waiting:
             raise QueueFull("buffer", f"{self._limits.waiting} offers wait for the disk already")
         offers, size = self._sizes()
@@ -376,7 +375,8 @@ class Spool:
                 waiting.future.set_exception(error)
 
 
-def _opened(path: Path) -> sqlite3.Connection:
+def _opened(path: Path) -> tuple[str, tuple[tuple[int, int], tuple[int, int]], sqlite3.Connection]:
+    """Return a connection, the spool's own name and its positions."""
     try:
         sqlite.create(path, with_directory=True)
         with sqlite.connection_to(path, PATIENCE) as connection:
@@ -385,7 +385,8 @@ def _opened(path: Path) -> sqlite3.Connection:
             connection.executescript("PRAGMA synchronous = FULL; PRAGMA journal_size_limit = 16777216;")
             FORMAT.migrate(connection, path, {1: SQL.schema})
             connection.execute(SQL.name_itself, (str(uuid.uuid4()),))
-            return connection
+            (name,) = connection.execute(SQL.own_name).fetchone()
+            return name, _positions(connection), connection
     except sqlite3.Error as error:
         raise StoreUnavailable(f"{path}: {error}") from error
 

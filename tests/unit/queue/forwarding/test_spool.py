@@ -211,3 +211,19 @@ async def test_a_bug_behind_a_transaction_does_not_end_accepting(
     assert world.spool.error() is None
     assert await world.waiting() == 4
     assert [one.offer.event.id for one in await world.spool.first(9)] == [event(key).id for key in (0, 1, 2, "after")]
+
+
+async def test_what_did_not_open_takes_nothing_and_opens_later(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(_: sqlite3.Connection) -> None:
+        raise sqlite3.OperationalError("disk I/O error")
+
+    spool = Spool(world.folder / FILE, QueueLimits(), world.clock, lambda: None)
+    with monkeypatch.context() as patched:
+        patched.setattr(module, "_positions", fail)
+        with pytest.raises(StoreUnavailable, match="disk I/O error"):
+            await spool.open()
+        with pytest.raises(StoreUnavailable, match="disk I/O error"):
+            spool.add(offer(1, "hook"))
+    await spool.open()
+    world.spools.append(spool)
+    await asyncio.wait_for(spool.add(offer(2, "hook")), 10)
