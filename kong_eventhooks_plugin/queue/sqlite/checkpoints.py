@@ -57,9 +57,9 @@ class Checkpoints:
     def pause(self, go_on: Callable[[], None]) -> None:
         """Make a checkpoint while nothing is written; ``go_on`` is called after it, or when it takes too long."""
         self.wants_pause = False
+        self._start()  # first: where that fails the writer goes on, and nothing here may call it
         self._go_on = go_on
         self._pause_over = self._loop.call_later(PAUSE_SECONDS, self._resume)
-        self._start()
 
     async def close(self, seconds: float) -> None:
         """Close the connection after the checkpoint under way; a disk that does not respond keeps it."""
@@ -67,8 +67,8 @@ class Checkpoints:
         self._thread.stop()
 
     def _start(self) -> None:
-        self._work, self._running = 0, True
         self._thread.run(self._checkpoint, self._ended)
+        self._work, self._running = 0, True
 
     def _checkpoint(self) -> tuple[int, int]:
         """Return the pages of the log, and how many of them are in the file."""

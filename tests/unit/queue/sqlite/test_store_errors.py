@@ -4,6 +4,7 @@ import asyncio
 import gc
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from operator import attrgetter
 from pathlib import Path
@@ -16,8 +17,9 @@ from kong_eventhooks_plugin.model.event import Event
 from kong_eventhooks_plugin.queue.accepting import Offered
 from kong_eventhooks_plugin.queue.contract import Candidate, EndpointHealth, Offer
 from kong_eventhooks_plugin.queue.sqlite import SqliteQueue
+from kong_eventhooks_plugin.queue.sqlite.checkpoints import PAUSE_SECONDS
 from kong_eventhooks_plugin.queue.sqlite.counters import Counters
-from kong_eventhooks_plugin.queue.sqlite.group_commit import GroupCommit
+from kong_eventhooks_plugin.queue.sqlite.group_commit import Batch, GroupCommit
 from kong_eventhooks_plugin.telemetry.raised import raised_at
 from tests.support.queue import SOURCE, attempt, delivered, event, id_of, offer, settled_soon
 from tests.support.queue_processes import lines_of, started
@@ -313,6 +315,41 @@ async def test_a_bug_in_the_cycle_fails_what_waits_and_the_cycle_goes_on(
     assert queue.error() is None
     assert logs[-1]["event"] == "store_recovered"
     assert await cycle.submit(lambda _: 1, heavy=True) == 1
+
+
+async def test_a_checkpoint_that_cannot_begin_does_not_begin_a_second_cycle(
+    queue: SqliteQueue, cycle: GroupCommit, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    began: list[float] = []
+    begin = cycle._begin
+
+    def begins(batch: Batch) -> None:
+        began.append(cycle._loop.time())
+        begin(batch)
+
+    checkpoints = cycle._checkpoints
+    checkpoints.wants_pause = True
+    with structlog.testing.capture_logs(), monkeypatch.context() as patched:
+        patched.setattr(checkpoints._thread, "run", lambda *_: 1 // 0)
+        with pytest.raises(StoreUnavailable, match="ZeroDivisionError"):
+            await asyncio.wait_for(queue.offer(offer(1)), 10)
+    held, release = asyncio.Event(), threading.Event()
+
+    def hold(_: Counters) -> None:
+        cycle._loop.call_soon_threadsafe(held.set)
+        assert release.wait(10)
+
+    monkeypatch.setattr(cycle, "_begin", begins)
+    holding = cycle.submit(hold, heavy=True)
+    await held.wait()
+    waiting = queue.offer(offer(2))
+    over = asyncio.Event()
+    cycle._loop.call_later(2 * PAUSE_SECONDS, over.set)
+    await over.wait()
+    release.set()
+    assert len(began) == 1, "while one is under way no other begins"
+    await asyncio.wait_for(asyncio.gather(holding, waiting), 10)
+    assert not checkpoints._running
 
 
 async def test_a_bug_that_stays_is_logged_once(
