@@ -147,7 +147,9 @@ class DeliveryWorker:
         active.on_change(self._hooks_changed)
 
     async def run(self) -> None:
-        """Deliver until ``drain`` has ended or this is cancelled."""
+        """Deliver until ``drain`` has ended or this is cancelled; not at all where it began before the store opened."""
+        if self._draining:
+            return  # else it would hold the lease, and deliver nothing
         work = (self._leadership.keep, self._watch, self._settler.write)
         loop = SupervisedLoop("delivery loop", lambda: pause(self._wait, self._clock, self._limits.store_pause))
         self._loops = [asyncio.create_task(loop.run(each)) for each in work]

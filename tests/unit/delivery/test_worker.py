@@ -434,6 +434,17 @@ async def test_draining_twice_or_before_it_ran_is_fine() -> None:
         await w.worker.drain(1)
 
 
+async def test_a_worker_whose_store_opened_after_the_drain_keeps_no_other_from_delivering() -> None:
+    time = FakeTime()
+    one = World(A, time=time)
+    await one.worker.drain(1)
+    async with one, world(A, time=time, queue=one.queue, holder="two") as two:
+        await one.turn()
+        assert (one.running.done(), one.worker.leading, two.worker.leading) == (True, False, True)
+        await two.offer(A)
+        await two.queue.settled(1)
+
+
 async def test_a_bug_in_a_loop_is_logged_and_the_loop_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
     async with world(A) as w:
         real = w.queue.work
