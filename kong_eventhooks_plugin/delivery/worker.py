@@ -147,7 +147,7 @@ class DeliveryWorker:
         active.on_change(self._hooks_changed)
 
     async def run(self) -> None:
-        """Deliver until ``drain`` has ended or this is cancelled; not at all where it began before the store opened."""
+        """Deliver until ``drain`` has ended or this is cancelled; not at all where ``drain`` was called before."""
         if self._draining:
             return  # else it would hold the lease, and deliver nothing
         work = (self._leadership.keep, self._watch, self._settler.write)
