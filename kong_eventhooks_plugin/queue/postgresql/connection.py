@@ -1,7 +1,8 @@
 """Where the store is, and connections to it.
 
-``CONNECTING`` seconds is how long a connection may take, ``STATEMENT`` how long a statement: past it the connection is
-given up. A transaction of which the server hears nothing for ``IDLE_IN_TRANSACTION`` (its node is stopped, or cut off)
+``CONNECTING`` seconds is how long a connection may take; of several hosts each has its share, as one that is switched
+off may say nothing. ``STATEMENT`` is how long a statement may take: past it the connection is given up. A transaction
+of which the server hears nothing for ``IDLE_IN_TRANSACTION`` (its node is stopped, or cut off)
 is rolled back by the server, so that nobody waits for it longer; ``LOCK`` is how long a statement waits for a row.
 Where nothing is said for ``KEEPALIVE`` seconds, the server asks whether the node is there: what stands between them (a
 NAT, a firewall) forgets a connection on which nothing comes, and says nothing.
@@ -34,6 +35,7 @@ _HOST = re.compile(r"(\[[^\]\s]+\]|[^:@\s\[]*)(:[0-9]+)?")
 _SCHEMES = ("postgresql", "postgres")
 _FILES = ("sslrootcert", "sslcert", "sslkey", "sslcrl")
 _SYSTEM = "system"
+_WRITABLE = ("read-write", "primary")
 _EXAMPLE = "postgresql://event_hooks@db.example.com:5432/kong?sslmode=verify-full"
 
 
@@ -41,7 +43,6 @@ class Address:
     """A store's address: a URL as libpq takes it. Its texts never have the password."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
         try:
             parts = urlsplit(url)
             options = dict(parse_qsl(parts.query, keep_blank_values=True))
@@ -53,6 +54,13 @@ class Address:
         if parts.fragment or "@" in parts.path or not all(map(_HOST.fullmatch, hosts.split(","))):
             # Most probably a part of the password, which must not get into the store's name.
             raise SettingsError("is not a URL: in a password `/`, `?`, `#`, `@` and `:` have to be percent-encoded")
+        user = parts.netloc[: len(parts.netloc) - len(hosts)]
+        of_each = [parts._replace(netloc=user + host).geturl() for host in hosts.split(",")]
+        # Ports that stand for themselves go with the hosts by their order.
+        self._urls = [url] if len(of_each) == 1 or "," in options.get("port", "") else of_each
+        self._first = self._urls[0]
+        """Which is tried first: the last that was writable, where the URL asks for that."""
+        self._asks_writable = options.get("target_session_attrs") in _WRITABLE
         database = parts.path.lstrip("/") or options.get("dbname", "")
         self.name = f"PostgreSQL {hosts or options.get('host') or 'on this host'}/{database}".rstrip("/")
         """What logs and errors call the store."""
@@ -68,14 +76,7 @@ class Address:
                 raise StoreUnavailable(f"{self.name}: `{option}` in `store`: {path} is not there, or may not be read")
         connection: Connection | None = None
         try:
-            connection = await asyncpg.connect(
-                self._url,
-                timeout=CONNECTING,
-                command_timeout=STATEMENT,
-                statement_cache_size=200,
-                max_cached_statement_lifetime=0,
-                server_settings=_settings(application),
-            )
+            connection = await self._connected(application)
             search_path, encoding, *_ = await connection.fetchrow(SQL.session, [], [], [], [], [])
             self._check(search_path, encoding)
         except Exception as error:
@@ -88,6 +89,30 @@ class Address:
             if connection is not None:
                 connection.terminate()
             raise
+        return connection
+
+    async def _connected(self, application: str) -> Connection:
+        """Connect to the first host that can be used."""
+        *urls, last = sorted(self._urls, key=self._first.__ne__)
+        for url in urls:
+            try:
+                return await self._connected_to(url, application)
+            except Exception as error:
+                if kind_of(error) != "lost":
+                    raise
+        return await self._connected_to(last, application)
+
+    async def _connected_to(self, url: str, application: str) -> Connection:
+        connection = await asyncpg.connect(
+            url,
+            timeout=CONNECTING / len(self._urls),
+            command_timeout=STATEMENT,
+            statement_cache_size=200,
+            max_cached_statement_lifetime=0,
+            server_settings=_settings(application),
+        )
+        if self._asks_writable:
+            self._first = url
         return connection
 
     def _check(self, search_path: str, encoding: str) -> None:

@@ -1,6 +1,7 @@
 """Connections that break: nothing is told twice, nothing is lost, and each answer is what happened."""
 
 import asyncio
+import socket
 import time
 
 import pytest
@@ -10,8 +11,9 @@ from kong_eventhooks_plugin.model.suppression import SuppressionRule
 from kong_eventhooks_plugin.queue.contract import Candidate, DeliveryFilter, Settlement
 from kong_eventhooks_plugin.queue.holders import this_process
 from kong_eventhooks_plugin.queue.nodes import Node
+from kong_eventhooks_plugin.queue.postgresql import connection as connections
 from kong_eventhooks_plugin.queue.postgresql import reads
-from kong_eventhooks_plugin.queue.postgresql.connection import Connection
+from kong_eventhooks_plugin.queue.postgresql.connection import Address, Connection
 from kong_eventhooks_plugin.queue.postgresql.reads import Reader
 from kong_eventhooks_plugin.queue.postgresql.status import read_status
 from tests.support.postgres_proxy import Proxy
@@ -242,3 +244,18 @@ async def test_a_read_in_the_middle_of_which_the_store_hangs_fails_as_soon(
         assert time.monotonic() - began_at < 5, "it does not wait for the rollback"
         proxy.stall(stalls=False)
         assert (await queue.stats()).per_hook == {}
+
+
+async def test_a_host_that_says_nothing_leaves_time_for_the_next_and_is_asked_last_then(
+    postgres_store: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connections, "CONNECTING", 1.0)
+    async with Proxy(postgres_store) as proxy:
+        with socket.create_server(("127.0.0.1", 0)) as silent:
+            live = proxy.url.partition("@")[2].partition("/")[0]
+            both = f"127.0.0.1:{silent.getsockname()[1]},{live}"
+            address = Address(f"{proxy.url.replace(live, both)}?target_session_attrs=read-write")
+            (await address.connect()).terminate()
+            monkeypatch.setattr(connections, "CONNECTING", 600.0)
+            async with asyncio.timeout(10):
+                (await address.connect()).terminate()
