@@ -137,7 +137,7 @@ class Components:
         self.plugins.on_change(self.dispatcher.statuses_changed)
         self.admin_token = read_token(settings.admin_token_file, "admin_token_file")
         self.api_token = settings_files.api_token(settings)
-        settings_files.check_addresses(settings)
+        settings_files.check_addresses(settings, self.api_token)
         self.tls = settings_files.api_tls(settings)
         self._addresses = groups.address_rules(settings)
         self._proxy = groups.endpoint_proxy(settings)

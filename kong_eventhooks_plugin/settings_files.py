@@ -23,13 +23,12 @@ def check(settings: Settings) -> None:
     """Raise ``SettingsError`` where a file cannot be used, or the API would be open to other machines."""
     for name in CREDENTIALS:
         read_token(getattr(settings, name), name)
-    check_addresses(settings)
+    check_addresses(settings, api_token(settings))
     api_tls(settings)
 
 
-def check_addresses(settings: Settings) -> None:
-    """Raise ``SettingsError`` where an address of the API needs a token."""
-    token = api_token(settings)
+def check_addresses(settings: Settings, token: str | None) -> None:
+    """Raise ``SettingsError`` where an address of the API needs a token and there is none."""
     for name in ADDRESSES:
         address = getattr(settings, name)
         if address is not None:
